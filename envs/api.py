@@ -1,0 +1,107 @@
+"""What gcrl asks of an environment beyond Gymnasium's goal-environment convention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
+Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an environment can do; a real robot or a foreign simulator lacks some of it.
+
+    state: ``get_state``/``set_state`` round trips are exact, across processes too.
+    render_state: ``render_state(goal_state)`` draws a configuration without disturbing the episode.
+    reset: the scene can be put back to its start (false: reset-free only).
+    goal_states: goals are full states (arm and scene), so that a goal picture is defined.
+    expert: ``expert_action`` exists.
+    images: observations carry ``image`` (and ``proprioception``).
+    """
+
+    state: bool = False
+    render_state: bool = False
+    reset: bool = True
+    goal_states: bool = False
+    expert: bool = False
+    images: bool = False
+
+
+@dataclass
+class GoalSet:
+    """Goals as full states, with what they mean to the task.
+
+    states: (n, m) goal states, in the layout of the environment's ``render_state``; (n, g) achieved goals where it has none.
+    achieved: (n, g) the same in the space of ``achieved_goal``.
+    images: (n, H, W, 3) uint8 pictures, or None where not rendered.
+    """
+
+    states: Floats
+    achieved: Floats
+    images: Images | None = None
+
+    def __len__(self) -> int:
+        return len(self.achieved)
+
+    def take(self, index: Any) -> GoalSet:
+        """Return the goals at `index` (slice, mask or integers)."""
+        return GoalSet(self.states[index], self.achieved[index], None if self.images is None else self.images[index])
+
+
+@runtime_checkable
+class TaskEnv(Protocol):
+    """A Gymnasium environment with dict observations {observation, achieved_goal, desired_goal[, image, proprioception]}.
+
+    ``reset(seed=, options=)`` understands ``{"goal": (g,) array}`` (the desired goal) and ``{"keep_state": True}``
+    (reset-free: a new episode from where the last one ended). All ``compute_*`` are vectorised over leading axes.
+    """
+
+    observation_space: spaces.Dict
+    action_space: spaces.Space[Any]
+    capabilities: Capabilities
+    horizon: int
+    factors: tuple[str, ...]  # a name per entry of achieved_goal, with its unit: "door_angle_rad"
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]: ...
+
+    def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]: ...
+
+    def compute_reward(self, achieved_goal: Floats, desired_goal: Floats, info: Any) -> Floats: ...
+
+    def compute_terminated(self, achieved_goal: Floats, desired_goal: Floats, info: Any) -> Bools: ...
+
+    def compute_truncated(self, achieved_goal: Floats, desired_goal: Floats, info: Any) -> Bools: ...
+
+    def success(self, achieved_goal: Floats, desired_goal: Floats) -> Bools:
+        """Return (n,) whether each achieved goal (n, g) fulfils the desired goal (n, g) by the task's own test."""
+        ...
+
+    def metrics(self, achieved_goal: Floats, desired_goal: Floats) -> Mapping[str, Floats]:
+        """Return the task's own figures per row with their unit in the name, always with ``distance``."""
+        ...
+
+    def sample_goals(self, n: int, generator: np.random.Generator) -> GoalSet:
+        """Return `n` commanded goals drawn from the task's own goal distribution (no images)."""
+        ...
+
+    def fixed_goals(self, split: str) -> GoalSet:
+        """Return the committed goals of `split`: ``"test"`` (100, for figures) or ``"tune"`` (for everything else)."""
+        ...
+
+    def render_state(self, state: Floats) -> Images:
+        """Return the (H, W, 3) uint8 picture of a goal state (m,); needs the capability ``render_state``."""
+        ...
+
+    def get_state(self) -> bytes: ...
+
+    def set_state(self, state: bytes) -> None: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,57 @@
+"""The contract of an agent: what it is given, what it returns, what it can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Metrics = dict[str, Any]  # name -> float or 0-d tensor; converted only when logged
+
+
+@dataclass
+class Batch:
+    """A relabelled minibatch of B transitions, on the learner's device.
+
+    inputs, next_inputs: (B, i). actions: (B, a) float, or (B,) int64 for discrete actions. rewards, terminated: (B,) float32.
+    goals: (B, k).
+    """
+
+    inputs: torch.Tensor
+    actions: torch.Tensor
+    rewards: torch.Tensor
+    next_inputs: torch.Tensor
+    terminated: torch.Tensor
+    goals: torch.Tensor
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """A goal-conditioned agent. Constructed as ``Agent(input_dim, goal_dim, action_space, seed=, device=, **hyperparameters)``."""
+
+    batch_size: int
+
+    def act(self, inputs: Floats, goals: Floats, explore: Sequence[np.random.Generator] | None) -> NDArray[Any]:
+        """Return (n, a) actions (or (n,) int64) in the environment's range; `explore` holds one generator per row, None: deterministic."""
+        ...
+
+    def update(self, batch: Batch) -> Metrics: ...
+
+    def set_normalizer(self, inputs_mean: Floats, inputs_std: Floats, goals_mean: Floats, goals_std: Floats) -> None:
+        """Standardise network inputs from now on: (i,), (i,), (k,), (k,)."""
+        ...
+
+    def actor_state(self) -> dict[str, NDArray[Any]]:
+        """Return all that ``act`` needs, as flat numpy arrays (for the collector)."""
+        ...
+
+    def load_actor_state(self, state: Mapping[str, NDArray[Any]]) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...

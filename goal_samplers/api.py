@@ -1,0 +1,83 @@
+"""What a goal is, what a sampler sees, and the protocols of samplers and densities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from representations.api import DrawRows, Experience, Floats, Representation, Rows
+
+
+@dataclass
+class Goals:
+    """Goals that remember where they came from, so that after a refit they are re-encoded like everything else.
+
+    params: (n, k) float32, what the policy is conditioned on: latents.
+    rows: (n,) int64 source rows in replay; -1 where the goal was imagined or commanded.
+    images: (n, H, W, 3) uint8: the source frame, the decoded picture of an imagined goal, or None without pictures.
+    achieved: (n, g) the goal in the environment's goal space; NaN where unknown (imagined); None if never known.
+    """
+
+    params: Floats
+    rows: Rows
+    images: NDArray[np.uint8] | None = None
+    achieved: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+
+@dataclass
+class GoalContext:
+    """What a sampler may look at when it proposes goals.
+
+    experience: the replay. representation: what turns observations into latents.
+    generator: the only source of randomness.
+    commanded: `n, generator -> Goals` from the task's own goal distribution; None where practice must not see it.
+    value: `latents (n, d), goals (n, k) -> (n,)` of the agent, or None. epoch: 0-based.
+    """
+
+    experience: Experience
+    representation: Representation
+    generator: np.random.Generator
+    commanded: Callable[[int, np.random.Generator], Goals] | None = None
+    value: Callable[[Floats, Floats], Floats] | None = None
+    epoch: int = 0
+
+
+@runtime_checkable
+class GoalSampler(Protocol):
+    """Proposes goals: `sample(context, n)` returns (n,) replay rows (the simple case) or `Goals`.
+
+    Optional, found by ``hasattr``: ``fit(context, draw) -> metrics`` (once an epoch, before sampling);
+    ``log_weights(experience, rows, generator) -> (n,)`` unnormalised log training weights of candidate rows;
+    ``state_dict``/``load_state_dict``; ``needs_commanded = True``; ``check(representation)`` raises `UserError`
+    where the two do not fit.
+    """
+
+    def sample(self, context: GoalContext, n: int) -> Goals | Rows: ...
+
+
+@runtime_checkable
+class Density(Protocol):
+    """A density over stored rows. ``key`` names what of a row it looks at ("latent", "achieved_goal", "image").
+
+    Optional: ``sample(n, generator) -> (n, d)`` points in the space of ``key``; ``state_dict``/``load_state_dict``.
+    """
+
+    key: str
+
+    def fit(self, context: GoalContext, draw: DrawRows) -> dict[str, float]:
+        """Fit on the rows that `draw(n)` yields. Return metrics."""
+        ...
+
+    def log_prob(self, experience: Experience, rows: Rows, generator: np.random.Generator) -> Floats:
+        """Return (n,) log densities (nats) at `rows`; the constant may be unknown."""
+        ...
+
+
+__all__ = ["Density", "DrawRows", "Experience", "Floats", "GoalContext", "GoalSampler", "Goals", "Mapping", "Representation", "Rows", "Any"]
