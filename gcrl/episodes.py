@@ -1,0 +1,44 @@
+"""Episodes as plain arrays: what the collector returns, replay stores and the dataset writer appends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass
+class Episodes:
+    """n episodes padded to T steps; rows past ``lengths`` repeat the last frame and count for nothing.
+
+    observations: {key: (n, T+1, ...)}: observation, achieved_goal[, image, proprioception].
+    actions: (n, T, a) float32, or (n, T) int64. terminated: (n, T) bool, by the practised goal. lengths: (n,) steps.
+    seeds: (n,) the seed each episode was reset and explored with.
+    goals: (n, k) float32 what the policy was conditioned on. goal_rows: (n,) source rows in replay, -1 otherwise.
+    goal_images: (n, H, W, 3) uint8 or None. goal_achieved: (n, g), NaN where unknown, or None.
+    rewards: (n, T) float32, filled by the learner from the practised goal.
+    epoch, provenance: where the episodes came from ("practice", "random", "scripted", "real", "imagined").
+    """
+
+    observations: dict[str, NDArray[Any]]
+    actions: NDArray[Any]
+    terminated: NDArray[np.bool_]
+    lengths: NDArray[np.int64]
+    seeds: NDArray[np.int64]
+    goals: NDArray[np.float32]
+    goal_rows: NDArray[np.int64]
+    goal_images: NDArray[np.uint8] | None = None
+    goal_achieved: NDArray[Any] | None = None
+    rewards: NDArray[np.float32] | None = None
+    epoch: int = 0
+    provenance: str = "practice"
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def steps(self) -> int:
+        """Number of real steps in all episodes together."""
+        return int(self.lengths.sum())

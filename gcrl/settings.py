@@ -1,0 +1,59 @@
+"""The settings of a run, typed, with their defaults and what each one means. Hydra fills them; unknown keys are errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Practice:
+    """The practice loop's own settings (group ``practice``)."""
+
+    epochs: int = 40  # an epoch: collect, add to replay, update; metrics and a checkpoint at its end
+    episodes_per_epoch: int = 16
+    updates_per_epoch: int = 800
+    random_epochs: int = 4  # first epochs act at random and do not update the agent
+    random_hold: int = 1  # a random action is held for this many steps (5 makes exploration easy)
+    reset_every: int = 1  # episodes per simulator between scene resets; 0: never (reset-free)
+    simulators: int = 8  # simulators stepped in lockstep by the collector process
+    inputs: tuple[str, ...] = ("latent", "proprioception")  # what the policy sees beside the goal
+    capacity: int = 200_000  # replay size in rows (frames)
+    pool_size: int = 2048  # goals drawn from the sampler each epoch for relabelling
+    refit_every: int = 0  # epochs between refits of the representation after the first fit; 0: fit once
+    refit_until: int = 1_000_000  # last epoch with a refit
+    eval_every: int = 5  # epochs between evaluations on tuning goals; 0: never
+    eval_episodes: int = 16
+    final_goals: int = 100  # test goals of the evaluation that ends a run
+    checkpoint_every: int = 1  # epochs
+    film_goals: int = 10  # commanded goals filmed for the report
+    collector_process: bool = True  # false: collect in the learner's own process (for debugging; same results)
+
+
+@dataclass
+class Choice:
+    """A class named as ``module:Class`` with its constructor arguments."""
+
+    target: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Settings:
+    """Everything a run is made of; what ``config.yaml`` in the run folder holds."""
+
+    experiment: str
+    seed: int
+    run_dir: str
+    device: str
+    max_minutes: float  # 0: no limit
+    profile: bool
+    torch_threads: int
+    practice: Practice
+    env_id: str
+    env_arguments: dict[str, Any]
+    representation: Choice
+    goal_sampler: Choice
+    agent: Choice
+    reward: Choice
+    relabel: dict[str, float]  # fractions: rollout, future, final, next, sampler
