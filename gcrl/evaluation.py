@@ -1,0 +1,105 @@
+"""How well a policy reaches commanded goals: rollouts of a deterministic policy, judged by the task's own test.
+
+Success is the mean of the task's test over an episode's last five steps, never the best moment of the episode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.api import GoalSet, TaskEnv
+from gcrl.policy import Policy, as_goals
+from gcrl.rollout import Act, RandomActions, ZeroActions, rollout
+from gcrl.statistics import mean_interval
+
+LAST_STEPS = 5
+
+
+@dataclass
+class Evaluation:
+    """n evaluated episodes of T steps.
+
+    success: (n,) share of the last five steps that fulfil the goal. figures: {name: (n,)} the task's figures, likewise.
+    achieved: (n, T+1, g). desired: (n, g). Pictures are None without images: goal_images, start_images, final_images
+    (n, H, W, 3); frames (f, T+1, H, W, 3) of the first f episodes.
+    """
+
+    success: NDArray[np.float64]
+    figures: dict[str, NDArray[np.float64]]
+    achieved: NDArray[Any]
+    desired: NDArray[Any]
+    goal_images: NDArray[np.uint8] | None = None
+    start_images: NDArray[np.uint8] | None = None
+    final_images: NDArray[np.uint8] | None = None
+    frames: NDArray[np.uint8] | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """Return {success_rate, success_rate_interval, <figure>, <figure>_interval, episodes} with 95 % intervals over episodes."""
+        mean, low, high = mean_interval(self.success, 0, 1)
+        summary: dict[str, Any] = {"success_rate": mean, "success_rate_interval": [low, high]}
+        for name, values in self.figures.items():
+            mean, low, high = mean_interval(values)
+            summary |= {name: mean, f"{name}_interval": [low, high]}
+        return summary | {"episodes": len(self.success)}
+
+    def pictures(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of ``evaluation.npz``."""
+        arrays: dict[str, NDArray[Any]] = {"success": self.success, "achieved": self.achieved, "desired": self.desired}
+        arrays |= {f"figure/{name}": values for name, values in self.figures.items()}
+        for name in ("goal_images", "start_images", "final_images", "frames"):
+            value = getattr(self, name)
+            if value is not None:
+                arrays[name] = value
+        if self.frames is not None and self.goal_images is not None:
+            arrays["film_goal_images"] = self.goal_images[: len(self.frames)]
+        return arrays
+
+
+def evaluate(
+    envs: Sequence[TaskEnv], policy: Policy, goal_set: GoalSet, seed: int, *, kind: str = "policy", film: int = 0, pictures: bool = True
+) -> Evaluation:
+    """Command every goal of `goal_set` once and judge the outcome.
+
+    Args:
+        kind: ``policy`` (deterministic), or the baselines ``random`` and ``zero``.
+        seed: episode e is reset with a seed derived from (seed, e).
+        film: number of episodes whose frames are kept.
+    """
+    env = envs[0]
+    goals = as_goals(env, policy.representation, goal_set)
+    acts: dict[str, Act] = {
+        "policy": lambda observations, goals, generators, step: policy.act(observations, goals),
+        "random": RandomActions(env.action_space),
+        "zero": ZeroActions(env.action_space),
+    }
+    seeds = np.array([np.random.SeedSequence([seed, episode, 3]).generate_state(1)[0] >> 1 for episode in range(len(goals))], np.int64)
+    keys = ["achieved_goal"] + (["image"] if env.capabilities.images and pictures else [])
+    episodes = rollout(envs, acts[kind], goals, seeds, keys=keys)
+    achieved, desired = episodes.observations["achieved_goal"], goal_set.achieved
+    last = np.clip(episodes.lengths[:, None] - np.arange(LAST_STEPS), 1, None)  # an episode that ended early keeps its outcome
+    final = achieved[np.arange(len(goals))[:, None], last]
+    wanted = np.broadcast_to(desired[:, None], final.shape)
+    shape = final.shape[:2]
+    flat = (final.reshape(-1, final.shape[-1]), wanted.reshape(-1, final.shape[-1]))
+    success = np.asarray(env.success(*flat), float).reshape(shape)
+    figures = {name: np.asarray(values, float).reshape(shape).mean(1) for name, values in env.metrics(*flat).items()}
+    if episodes.terminated.any():  # a terminated episode stays where it ended: judge its last frame
+        ended = episodes.terminated.any(1)
+        success[ended] = success[ended, :1]
+    images = episodes.observations.get("image")
+    ends = episodes.lengths
+    return Evaluation(
+        success.mean(1),
+        figures,
+        achieved,
+        desired,
+        goals.images,
+        None if images is None else images[:, 0],
+        None if images is None else images[np.arange(len(images)), ends],
+        None if images is None or film == 0 else images[:film],
+    )

@@ -1,0 +1,75 @@
+"""A representation and an agent as one thing that acts on an environment's observations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.api import GoalSet, TaskEnv
+from envs.errors import UserError
+from gcrl.agents.api import Agent
+from goal_samplers.api import Goals
+from representations.api import Representation
+
+
+def input_dim(inputs: Sequence[str], observation_space: Any, latent_dim: int) -> int:
+    """Return the width of the policy's input for the named parts (``latent`` or observation keys)."""
+    width = 0
+    for name in inputs:
+        if name == "latent":
+            width += latent_dim
+        elif name in observation_space.spaces and len(observation_space[name].shape) == 1:
+            width += observation_space[name].shape[0]
+        else:
+            flat = [key for key, space in observation_space.spaces.items() if len(space.shape) == 1]
+            raise UserError(f"practice.inputs names '{name}', which this environment does not observe; expected latent, {', '.join(flat)}")
+    return width
+
+
+class Policy:
+    """Acts on raw observations: encodes where asked, concatenates the inputs, asks the agent.
+
+    `inputs` are the parts of the policy's input in order: ``latent`` and flat observation keys.
+    """
+
+    def __init__(self, representation: Representation, agent: Agent, inputs: Sequence[str]) -> None:
+        self.representation, self.agent, self.inputs = representation, agent, tuple(inputs)
+
+    def act(
+        self, observations: Mapping[str, NDArray[Any]], goals: NDArray[np.float32], explore: Sequence[np.random.Generator] | None = None
+    ) -> NDArray[Any]:
+        """Return (n, a) actions for observations {key: (n, ...)} and goals (n, k); `explore` None is deterministic."""
+        parts = [
+            self.representation.encode(observations) if name == "latent" else np.asarray(observations[name], np.float32)
+            for name in self.inputs
+        ]
+        return self.agent.act(np.concatenate(parts, axis=1), goals, explore)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return all that another process needs to act alike."""
+        return {"actor": self.agent.actor_state(), "representation": self.representation.state_dict()}
+
+    def load_snapshot(self, snapshot: Mapping[str, Any]) -> None:
+        """Take over the weights of `snapshot`."""
+        self.agent.load_actor_state(snapshot["actor"])
+        self.representation.load_state_dict(snapshot["representation"])
+
+
+def as_goals(env: TaskEnv, representation: Representation, goal_set: GoalSet) -> Goals:
+    """Encode commanded goals (pictures are rendered where the representation looks at pictures).
+
+    Raises:
+        UserError: the representation needs pictures of goals that the environment cannot draw.
+    """
+    images = goal_set.images
+    if images is None and "image" in representation.keys:
+        if not env.capabilities.render_state:
+            raise UserError("this environment cannot draw goal states, so commanded goals have no picture; use representation=identity")
+        images = np.stack([env.render_state(state) for state in goal_set.states])
+    observations = {"achieved_goal": np.asarray(goal_set.achieved, np.float32)}
+    if images is not None:
+        observations["image"] = images
+    return Goals(representation.encode(observations), np.full(len(goal_set), -1, np.int64), images, goal_set.achieved)

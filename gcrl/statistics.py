@@ -1,0 +1,32 @@
+"""Means with 95 % intervals, over episodes or over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+
+def mean_interval(values: Sequence[float] | NDArray[Any], low: float = -np.inf, high: float = np.inf) -> tuple[float, float, float]:
+    """Return (mean, lower, upper): the mean of `values` and its 95 % Student-t interval, clipped to [low, high].
+
+    A single value has no interval: its bounds are NaN.
+    """
+    array = np.asarray(values, float)
+    mean = float(array.mean())
+    if len(array) < 2:
+        return mean, float("nan"), float("nan")
+    half = float(stats.t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
+    return mean, float(np.clip(mean - half, low, high)), float(np.clip(mean + half, low, high))
+
+
+def paired_difference(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float, str]:
+    """Return (mean of a − b, lower, upper, verdict) over paired seeds; the verdict is ``>``, ``<`` or ``tie`` at 95 %."""
+    if len(a) != len(b):
+        raise ValueError(f"paired samples differ in number: {len(a)} and {len(b)}")
+    mean, low, high = mean_interval(np.asarray(a, float) - np.asarray(b, float))
+    verdict = ">" if low > 0 else "<" if high < 0 else "tie"
+    return mean, low, high, verdict
