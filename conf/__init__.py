@@ -1,0 +1,1 @@
+"""The Hydra configuration groups, a package so that the wheel carries them."""
