@@ -1,0 +1,127 @@
+"""Environments by name: gcrl's own, those of installed packages, ``module:Class``, and any Gymnasium goal environment."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import io
+from importlib.metadata import entry_points
+from typing import Any
+
+import gymnasium
+
+from envs.api import TaskEnv
+from envs.errors import UserError, did_you_mean, unknown
+from envs.foreign import ForeignEnv
+
+OWN = {
+    "gcrl/Door-v0": "envs.door:DoorEnv",
+    "gcrl/Reach-v0": "envs.reach:ReachEnv",
+    "gcrl/Push-v0": "envs.push:PushEnv",
+    "gcrl/Corridor-v0": "envs.corridor:CorridorEnv",
+    "gcrl/BitFlip-v0": "envs.bitflip:BitFlipEnv",
+}
+ENTRY_POINTS = "gcrl.envs"
+_GYMNASIUM_PACKAGES = ("gymnasium_robotics", "panda_gym")  # imported only when an id is not known yet
+_METHODS = ("reset", "step", "compute_reward", "compute_terminated", "success", "metrics", "sample_goals", "fixed_goals")
+
+
+def available() -> dict[str, str]:
+    """Return ``{id: "module:Class"}`` of gcrl's environments and of those that installed packages register (group ``gcrl.envs``)."""
+    return {**{point.name: point.value for point in entry_points(group=ENTRY_POINTS)}, **OWN}
+
+
+def make(env_id: str, **kwargs: Any) -> TaskEnv:
+    """Return the environment `env_id`, built with `kwargs`.
+
+    `env_id` is an id of `available`, ``module:Class`` of a class that follows `envs.api.TaskEnv`, or the id of any Gymnasium
+    goal environment, which comes wrapped in `envs.foreign.ForeignEnv`. Raises `UserError` for an unknown id or keyword, a class
+    that does not follow the contract and an environment that cannot be built.
+    """
+    target = available().get(env_id)
+    if target is None and env_id.rpartition(":")[2].isidentifier() and ":" in env_id:
+        target = env_id
+    if target is None:
+        spec = _gymnasium_spec(env_id)
+        _check_keywords(env_id, kwargs, _keywords(ForeignEnv) | _keywords(_load_entry(spec.entry_point)))
+        return ForeignEnv(env_id, **kwargs)
+    found = _load(env_id, target)
+    _check_keywords(env_id, kwargs, _keywords(found))
+    env = found(**kwargs)
+    if not isinstance(env, TaskEnv):
+        raise UserError(
+            f"'{env_id}' lacks part of the contract: expected an attribute for each of envs.api.TaskEnv ({_missing(env)} missing)"
+        )
+    return env
+
+
+def register_with_gymnasium() -> None:
+    """Let ``gymnasium.make("gcrl/Door-v0")`` find gcrl's environments; nothing is imported before one is made."""
+    for env_id, target in OWN.items():
+        if env_id not in gymnasium.registry:
+            gymnasium.register(env_id, entry_point=target)
+
+
+def _load(env_id: str, target: str) -> Any:
+    module_name, _, class_name = target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise UserError(
+            f"environment '{env_id}': cannot import {module_name} ({error}); expected module:Class of an importable module"
+        ) from error
+    if not hasattr(module, class_name):
+        raise unknown(f"class in {module_name}", class_name, [name for name, value in vars(module).items() if inspect.isclass(value)])
+    found = getattr(module, class_name)
+    if not inspect.isclass(found):
+        raise UserError(f"environment '{env_id}': {class_name} is {type(found).__name__}; expected a class that follows envs.api.TaskEnv")
+    lacking = [name for name in _METHODS if not callable(getattr(found, name, None))]
+    if lacking:
+        raise UserError(f"environment '{env_id}': {class_name} has no {', '.join(lacking)}; expected a class that follows envs.api.TaskEnv")
+    return found
+
+
+def _gymnasium_spec(env_id: str) -> Any:
+    """Return the registration of a Gymnasium id, importing packages that are known to register goal environments if need be."""
+    for package in (None, *_GYMNASIUM_PACKAGES):
+        if package is not None:
+            # gymnasium-robotics prints a notice on import, which would end up in output that programs read.
+            with contextlib.suppress(ImportError), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                importlib.import_module(package)
+        with contextlib.suppress(gymnasium.error.Error, ImportError, ValueError):
+            return gymnasium.spec(env_id)
+    names = [*available(), *gymnasium.registry]
+    short = {name.rpartition("/")[2]: name for name in available()}  # "Door-v0" means gcrl/Door-v0
+    near = f" (did you mean '{short[env_id]}'?)" if env_id in short else did_you_mean(env_id, names)
+    expected = f"expected one of {', '.join(sorted(available()))}, module:Class or the id of a Gymnasium goal environment"
+    raise UserError(f"unknown environment '{env_id}'{near}; {expected}")
+
+
+def _load_entry(entry: Any) -> Any:
+    return gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
+
+
+def _keywords(found: Any) -> set[str]:
+    """Return the keyword names that a class takes, those of its bases included where it passes ``**kwargs`` on."""
+    names: set[str] = set()
+    for owner in inspect.getmro(found) if inspect.isclass(found) else (found,):
+        function = vars(owner).get("__init__") if inspect.isclass(owner) else owner
+        if function is None or owner is object:
+            continue
+        parameters = inspect.signature(function).parameters.values()
+        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return names - {"self", "env_id"}
+
+
+def _check_keywords(env_id: str, kwargs: dict[str, Any], valid: set[str]) -> None:
+    for name in kwargs:
+        if name not in valid:
+            raise unknown(f"argument of {env_id}", name, valid)
+
+
+def _missing(env: object) -> str:
+    names = [*TaskEnv.__annotations__, *(name for name in vars(TaskEnv) if not name.startswith("_") and callable(getattr(TaskEnv, name)))]
+    return ", ".join(name for name in names if not hasattr(env, name))
