@@ -44,9 +44,9 @@ def same(left: Any, right: Any) -> bool:
         return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
     if isinstance(left, torch.Tensor):
         bits = [np.atleast_1d(tensor.reshape(-1).view(torch.uint8).numpy()) for tensor in (left, right)]
-        return left.dtype == right.dtype and left.shape == right.shape and same(*bits)
+        return bool(left.dtype == right.dtype and left.shape == right.shape and same(*bits))
     if isinstance(left, np.ndarray | np.generic):
-        return left.dtype == right.dtype and left.shape == right.shape and left.tobytes() == right.tobytes()
+        return bool(left.dtype == right.dtype and left.shape == right.shape and left.tobytes() == right.tobytes())
     return repr(left) == repr(right)
 
 

@@ -1,0 +1,41 @@
+# Needs Python 3.11 (or newer), a C compiler, make and git; everything else goes into .venv on first use.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: practice test check bench soak clean help
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+practice: $(READY)  ## a simulated arm teaches itself to open a door from images (further settings: ARGS="experiment=push seed=2")
+	$(BIN)/gcrl practice $(ARGS)
+
+test: check  ## every check and every test
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## style, types, import order
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/ready-bench  ## the speed comparisons with other packages, printed and written to results/
+	@set -e; for file in benchmarks/*_speed.py; do echo "== $$file"; $(BIN)/python $$file --out results/$$(basename $$file .py).json; done
+
+soak: $(READY)  ## twenty random kill -9, each resumed and compared (long)
+	$(BIN)/python -m pytest -m soak --timeout 7200
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+.venv/ready-bench: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,bench]'
+	touch $@
+
+clean:  ## remove the environment and everything generated, runs excepted
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,129 @@
+"""Configuration: overrides in (through Hydra's groups), checked `Settings` out, and to and from a run's ``config.yaml``."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from envs.errors import UserError
+from gcrl.build import as_choice, check
+from gcrl.overrides import CONF, chosen, for_hydra
+from gcrl.settings import Settings
+from gcrl.typed import from_mapping
+
+PARTS = ("representation", "goal_sampler", "agent", "reward")
+DEFAULT_EXPERIMENT = "door"
+
+
+def load_settings(overrides: Sequence[str] = ()) -> Settings:
+    """Return the settings that `overrides` describe.
+
+    Each is ``experiment=NAME``, ``group=choice``, ``group=module:Class``, ``group.field=value`` or ``key=value`` (``seed=1``).
+    Raises `UserError` (one line, with the nearest valid name) for unknown keys and choices, malformed values and wrong types.
+    """
+    experiment = chosen(overrides, "experiment", DEFAULT_EXPERIMENT)
+    values = _compose(overrides)
+    # A preset's values for a group describe the preset's own choice: with another choice they would be arguments of the wrong class.
+    preset = _preset_choices(experiment)
+    for group, choice in preset.items():
+        if chosen(overrides, group, choice) != choice:
+            values[group] = _compose(overrides, preset=False)[group]
+    return _settings(experiment, values)
+
+
+def write_settings(settings: Settings, path: str | Path) -> None:
+    """Write `settings` as YAML, to be read back by `read_settings`."""
+    Path(path).write_text(yaml.safe_dump(_plain(dataclasses.asdict(settings)), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def read_settings(path: str | Path) -> Settings:
+    """Return the settings in a run's ``config.yaml``; `UserError` naming the file when it is missing, malformed or has unknown keys."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; expected the config.yaml of a run folder") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    try:
+        return from_mapping(Settings, values, "")
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def check_parts(settings: Settings) -> None:
+    """Import the chosen classes and check their methods, argument names and types before anything starts; raises `UserError`."""
+    from gcrl.agents.api import Agent
+    from goal_samplers.api import GoalSampler
+    from representations.api import Representation
+
+    check(settings.representation, Representation, "representation", ("observation_space", "seed", "device"))
+    check(settings.goal_sampler, GoalSampler, "goal_sampler", ("seed", "device"))
+    check(settings.agent, Agent, "agent", ("input_dim", "goal_dim", "action_space", "seed", "device"))
+    check(settings.reward, object, "reward", ("env", "representation"))
+
+
+def _settings(experiment: str, values: dict[str, Any]) -> Settings:
+    env = dict(values.pop("env"))
+    if not isinstance(env.get("id"), str) or not env["id"]:
+        raise UserError("env.id: expected an environment such as gcrl/Door-v0; `gcrl list env` shows them")
+    seeds = values.pop("seeds")
+    if seeds != 1:
+        raise UserError(f"seeds={seeds} runs several practices; use the command line, or give one seed=N")
+    settings = from_mapping(
+        Settings,
+        {
+            **{key: value for key, value in values.items() if key not in PARTS},
+            **{part: dataclasses.asdict(as_choice(values[part], part)) for part in PARTS},
+            "experiment": experiment,
+            "run_dir": values["run_dir"] or f"runs/{experiment}_seed{values['seed']}_{time.strftime('%Y%m%d_%H%M%S')}",
+            "env_id": env.pop("id"),
+            "env_arguments": env,
+        },
+        "",
+    )
+    return settings
+
+
+def _compose(overrides: Sequence[str], preset: bool = True) -> dict[str, Any]:
+    """Return the composed configuration; without the preset's own values where `preset` is false."""
+    lines = for_hydra(overrides)
+    if not preset:
+        lines = [*(line for line in lines if not line.startswith("experiment=")), "~experiment"]
+    try:
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+            container = OmegaConf.to_container(compose("config", overrides=lines), resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        if "density@" in str(error):
+            raise UserError("goal_sampler.density: the chosen goal_sampler has no density; expected goal_sampler=skewfit") from error
+        raise UserError(f"cannot combine {' '.join(overrides)}: {' '.join(str(error).split())}") from error
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def _preset_choices(experiment: str) -> dict[str, str]:
+    """Return the group choices that a preset makes, those of the presets that it builds on included."""
+    path = CONF / "experiment" / f"{experiment}.yaml"
+    found: dict[str, str] = {}
+    for entry in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("defaults", []) if path.exists() else []:
+        if isinstance(entry, str):
+            found |= _preset_choices(entry) if entry != "_self_" else {}
+        else:
+            found |= {key.removeprefix("override /"): value for key, value in entry.items() if "@" not in key}
+    return found
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {key: _plain(value) for key, value in node.items()}
+    return [_plain(value) for value in node] if isinstance(node, list | tuple) else node
