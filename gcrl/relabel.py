@@ -1,0 +1,90 @@
+"""Hindsight: which goal a stored transition is learnt for."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.errors import UserError
+from gcrl.goal_records import GoalBatch
+from gcrl.replay import Replay
+from representations.api import Rows
+
+__all__ = ["GoalBatch", "Relabel", "later"]
+
+SUM_TOLERANCE = 1e-6
+
+
+class Relabel:
+    """Mixes goals by fractions that sum to 1 (HER, Andrychowicz et al. 2017, section 4.5; RIG, Nair et al. 2018, section 4.4).
+
+    rollout: the goal that the episode was after; `future` where it had none. future: an achieved goal of the same episode, uniform over
+    rows t+1 to T. final: the episode's last achieved goal (row T). next: row t+1. sampler: a goal from the pool.
+    Stratified: of n rows, a share f takes n·f, rounded up or down at random so that the expectation is exact.
+    Raises `UserError` naming a fraction that is negative or a sum that is not 1.
+    """
+
+    def __init__(self, rollout: float = 0.2, future: float = 0.5, final: float = 0.0, next: float = 0.0, sampler: float = 0.3) -> None:
+        self.fractions = {"rollout": rollout, "future": future, "final": final, "next": next, "sampler": sampler}
+        for name, fraction in self.fractions.items():
+            if not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
+                raise UserError(f"relabel.{name}={fraction!r}; expected a fraction between 0 and 1")
+        total = sum(self.fractions.values())
+        if abs(total - 1) > SUM_TOLERANCE:
+            listed = ", ".join(f"{name}={fraction:g}" for name, fraction in self.fractions.items())
+            raise UserError(f"relabel fractions sum to {total:g} ({listed}); expected a sum of 1")
+        self._bounds = np.concatenate([[0.0], np.cumsum(list(self.fractions.values())) / total])
+
+    def __call__(self, replay: Replay, rows: Rows, generator: np.random.Generator) -> GoalBatch:
+        """Return goals for the transitions at `rows` (n,), which must come in random order (as from `sample_transitions`).
+
+        The order matters since each share is a block of `rows`.
+        """
+        n = len(rows)
+        # One shared uniform offset makes every block's expected size n times its fraction, whatever the rounding.
+        cuts = np.floor(self._bounds * n + generator.random()).astype(np.int64)
+        cuts[0], cuts[-1] = 0, n
+        rollout, future, final, following, sampler = (slice(low, high) for low, high in itertools.pairwise(cuts.tolist()))
+        params, achieved = np.empty((n, replay.goal_dim), np.float32), np.empty((n, replay.achieved_dim), np.float32)
+        sources = np.empty(n, np.int64)
+        numbers = replay.ring.number.take(rows[rollout])
+        chosen = np.zeros(0, np.int64)
+
+        params[rollout], sources[rollout], achieved[rollout] = replay.goal_records.at(numbers)
+        sources[future] = later(rows[future], replay.ring.last, generator)
+        sources[final] = replay.ring.last.take(rows[final])
+        sources[following] = rows[following] + 1
+        hindsight: slice | Rows = slice(future.start, following.stop)
+        goalless = np.flatnonzero(np.isnan(params[rollout, 0]))
+        if len(goalless):
+            sources[goalless] = later(rows[goalless], replay.ring.last, generator)
+            hindsight = np.concatenate([goalless, np.arange(future.start, following.stop)])
+        both = replay.gather(sources[hindsight], ("latent", "achieved_goal"))
+        params[hindsight], achieved[hindsight] = both[:, : replay.goal_dim], both[:, replay.goal_dim :]
+        if sampler.stop > sampler.start:
+            pool = replay.pool
+            if pool is None or pool.achieved is None:
+                raise UserError(f"relabel.sampler={self.fractions['sampler']:g} needs sampler goals, but replay's pool was not set yet")
+            chosen = generator.integers(0, len(pool), size=sampler.stop - sampler.start)
+            params[sampler], sources[sampler] = pool.params.take(chosen, axis=0), pool.rows.take(chosen)
+            achieved[sampler] = pool.achieved.take(chosen, axis=0)
+
+        def draw() -> NDArray[np.uint8]:
+            images = replay.read("image", np.maximum(sources, 0))
+            images[rollout] = replay.goal_records.images_of(numbers)
+            if len(goalless):
+                images[goalless] = replay.read("image", sources[goalless])
+            if replay.pool is not None and replay.pool.images is not None:
+                images[sampler] = replay.pool.images.take(chosen, axis=0)
+            return images
+
+        return GoalBatch(params, sources, achieved, None if replay.goal_records.images is None else draw)
+
+
+def later(rows: Rows, last: Rows, generator: np.random.Generator) -> Rows:
+    """Return (n,) rows of the same episodes, uniform from row + 1 to the last row, which `last` holds for every row of replay."""
+    left = last.take(rows) - rows
+    later_rows: Rows = rows + 1 + (generator.random(len(rows)) * left).astype(np.int64)
+    return later_rows
