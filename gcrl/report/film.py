@@ -1,0 +1,125 @@
+"""The film of commanded goals: the goal picture on the left, the robot on the right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.errors import UserError
+
+FPS = 15
+HOLD = 10  # frames for which an episode's last frame stays, so that the eye can compare
+_MARGIN, _BAR, _HEIGHT = 8, 28, 192
+_BACK, _INK, _GOOD, _BAD = (24, 26, 30), (214, 218, 224), (82, 190, 140), (226, 104, 112)
+
+
+def film(
+    frames: NDArray[np.uint8],
+    goals: NDArray[np.uint8],
+    path: Path | str,
+    *,
+    success: Sequence[bool] | None = None,
+    figures: Sequence[str] | None = None,
+) -> Path:
+    """Write the film of f commanded goals to `path` (.mp4) and return it; a GIF beside it where no video encoder is installed.
+
+    frames: (f, T+1, H, W, 3) uint8, goals: (f, H, W, 3) uint8, both enlarged by whole factors, nearest neighbour.
+    success: (f,) colours the mark after each episode; figures: (f,) short texts beside it. Every episode takes T + 1 + HOLD
+    frames at FPS. Raises `UserError` when the shapes do not fit each other.
+    """
+    path = Path(path)
+    if frames.ndim != 5 or goals.ndim != 4 or len(frames) != len(goals) or frames.shape[2:] != goals.shape[1:] or not frames.size:
+        raise UserError(f"cannot film frames {frames.shape} with goals {goals.shape}; expected (f, T+1, H, W, 3) and (f, H, W, 3)")
+    pages = _pages(frames, goals, success, figures)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _write_mp4(pages, path)
+    except (ImportError, OSError, RuntimeError):
+        return _write_gif(_pages(frames, goals, success, figures), path.with_suffix(".gif"))
+
+
+def enlarge(pictures: NDArray[np.uint8], height: int = _HEIGHT) -> NDArray[np.uint8]:
+    """Return pictures (..., H, W, 3) repeated by the whole factor that brings them nearest to `height` pixels."""
+    factor = max(1, round(height / pictures.shape[-3]))
+    return np.repeat(np.repeat(pictures, factor, axis=-3), factor, axis=-2)
+
+
+def _pages(
+    frames: NDArray[np.uint8], goals: NDArray[np.uint8], success: Sequence[bool] | None, figures: Sequence[str] | None
+) -> Iterator[NDArray[np.uint8]]:
+    for index, (episode, goal) in enumerate(zip(frames, goals, strict=True)):
+        mark = None if success is None else bool(success[index])
+        figure = "" if figures is None else figures[index]
+        title = f"goal {index + 1} of {len(goals)}"
+        last = len(episode) - 1
+        for step, frame in enumerate(episode):
+            yield _page(goal, frame, title, f"step {step}", _INK)
+        ending = {None: "", True: "reached", False: "missed"}[mark]
+        page = _page(goal, episode[-1], title, "  ".join(t for t in (ending, figure) if t) or f"step {last}", _colour(mark))
+        for _ in range(HOLD):
+            yield page
+
+
+def _colour(mark: bool | None) -> tuple[int, int, int]:
+    return _INK if mark is None else _GOOD if mark else _BAD
+
+
+def _page(goal: NDArray[np.uint8], frame: NDArray[np.uint8], left: str, right: str, colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    from PIL import Image, ImageDraw, ImageFont
+
+    goal, frame = enlarge(goal), enlarge(frame)
+    height, width = goal.shape[:2]
+    # H.264 in yuv420p needs even sides
+    page_height, page_width = height + _MARGIN + _BAR, 2 * width + 3 * _MARGIN
+    image = Image.new("RGB", (page_width + page_width % 2, page_height + page_height % 2), _BACK)
+    image.paste(Image.fromarray(goal), (_MARGIN, _MARGIN))
+    image.paste(Image.fromarray(frame), (2 * _MARGIN + width, _MARGIN))
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(size=14)
+    draw.text((_MARGIN, height + _MARGIN + 5), left, fill=_INK, font=font)
+    draw.text((2 * _MARGIN + width, height + _MARGIN + 5), right, fill=colour, font=font)
+    return np.asarray(image)
+
+
+def _write_mp4(pages: Iterator[NDArray[np.uint8]], path: Path) -> Path:
+    import imageio_ffmpeg
+
+    temporary = path.with_name(f".{path.stem}.part.mp4")
+    writer: Any = None
+    try:
+        for page in pages:
+            if writer is None:
+                size = (page.shape[1], page.shape[0])
+                options = ["-crf", "20", "-preset", "fast", "-movflags", "+faststart"]
+                writer = imageio_ffmpeg.write_frames(
+                    str(temporary),
+                    size,
+                    fps=FPS,
+                    codec="libx264",
+                    pix_fmt_out="yuv420p",
+                    macro_block_size=2,
+                    ffmpeg_log_level="error",
+                    output_params=options,
+                )
+                writer.send(None)
+            writer.send(np.ascontiguousarray(page))
+    finally:
+        if writer is not None:
+            writer.close()
+    os.replace(temporary, path)
+    return path
+
+
+def _write_gif(pages: Iterator[NDArray[np.uint8]], path: Path) -> Path:
+    from PIL import Image
+
+    images = [Image.fromarray(page).quantize(64) for page in pages]
+    temporary = path.with_name(f".{path.stem}.part.gif")
+    images[0].save(temporary, save_all=True, append_images=images[1:], duration=1000 // FPS, loop=0)
+    os.replace(temporary, path)
+    return path
