@@ -1,0 +1,147 @@
+"""A small VAE on state vectors: the generative model of Skew-Fit where states stand for pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from envs.errors import UserError
+from goal_samplers.api import DrawRows, Experience, GoalContext, Rows
+from goal_samplers.densities.columns import Standardiser, read_columns
+from representations.elbo import combine, gaussian_log_prob, kl_to_unit, log_importance_weight
+from representations.init import seeded
+from representations.state import entry, load_module, load_optimizer_state, module_state, optimizer_state
+
+
+class StateVAE:
+    """p_φ(s) = ∫ N(s; decoder(z), decoder_sigma² I) N(z; 0, I) dz over standardised columns of `key` (Skew-Fit 2019, section 4.2).
+
+    decoder_sigma: in standard deviations of the data; the finest structure that the density can show. The evidence bound is maximised as it
+    is (beta = 1). steps: Adam steps per fit, from the weights of the last one. samples: posterior latents per row in ``log_prob``.
+    Raises `UserError` for an argument out of range, or where `key` holds pictures.
+    """
+
+    def __init__(
+        self,
+        key: str = "latent",
+        latent_dim: int = 2,
+        decoder_sigma: float = 0.1,
+        hidden: int = 64,
+        steps: int = 200,
+        batch_size: int = 256,
+        lr: float = 1e-3,
+        samples: int = 10,
+    ) -> None:
+        whole = {"latent_dim": latent_dim, "hidden": hidden, "steps": steps, "batch_size": batch_size, "samples": samples}
+        for name, value in whole.items():
+            if value < 1:
+                raise UserError(f"StateVAE: {name} = {value}; expected at least 1")
+        for name, number in {"decoder_sigma": decoder_sigma, "lr": lr}.items():
+            if not 0 < number < np.inf:
+                raise UserError(f"StateVAE: {name} = {number}; expected a number above 0")
+        self.key = key
+        self._latent_dim, self._hidden, self._sigma = latent_dim, hidden, decoder_sigma
+        self._steps, self._batch_size, self._lr, self._samples = steps, batch_size, lr, samples
+        self._scale: Standardiser | None = None
+        self._networks: _Networks
+        self._optimizer: torch.optim.Adam
+
+    def fit(self, context: GoalContext, draw: DrawRows) -> dict[str, float]:
+        """Take `steps` Adam steps on drawn rows; return the training loss (nats) and the KL (nats) of the last tenth."""
+        columns = read_columns(context.experience, self.key, draw(self._steps * self._batch_size))
+        if self._scale is None:
+            self._build(columns.shape[1], int(context.generator.integers(2**31)))
+        self._scale = Standardiser(columns)
+        data = torch.as_tensor(self._scale.apply(columns), dtype=torch.float32)
+        noise = torch.Generator().manual_seed(int(context.generator.integers(2**63)))
+        losses, divergences = [], []
+        for x in torch.split(data, self._batch_size):
+            means, log_variances = self._networks.encode(x)
+            z = means + torch.randn(means.shape, generator=noise) * (0.5 * log_variances).exp()
+            divergence = kl_to_unit(means, log_variances).mean()
+            loss = divergence - gaussian_log_prob(x, self._networks.decoder(z), self._sigma).mean()
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            losses.append(loss.detach())
+            divergences.append(divergence.detach())
+        curve = torch.stack(losses)
+        if not bool(curve.isfinite().all()):
+            raise FloatingPointError(
+                f"StateVAE: the loss is not finite at step {int((~curve.isfinite()).nonzero()[0])} of its fit; try a smaller lr"
+            )
+        last = max(len(losses) // 10, 1)
+        return {"density_loss": float(curve[-last:].mean()), "density_kl_nats": float(torch.stack(divergences[-last:]).mean())}
+
+    def log_prob(self, experience: Experience, rows: Rows, generator: np.random.Generator) -> NDArray[np.float32]:
+        """Return (n,) log densities in nats per unit volume of `key`, importance-sampled; raise `UserError` before the first fit."""
+        scale = self._fitted()
+        x = torch.as_tensor(scale.apply(read_columns(experience, self.key, rows)), dtype=torch.float32)
+        noise = torch.as_tensor(generator.standard_normal((self._samples, len(x), self._latent_dim), dtype=np.float32))
+        with torch.inference_mode():
+            means, log_variances = self._networks.encode(x)
+            weights = []
+            for draws in noise:
+                z = means + draws * (0.5 * log_variances).exp()
+                likelihood = gaussian_log_prob(x, self._networks.decoder(z), self._sigma)
+                weights.append(log_importance_weight(likelihood, draws, z, log_variances))
+            logs = combine(torch.stack(weights), "importance").numpy()
+        return np.asarray(logs - scale.log_volume, np.float32)
+
+    def sample(self, n: int, generator: np.random.Generator) -> NDArray[np.float32]:
+        """Return (n, d) decoded means of prior samples, in the units of `key`; raise `UserError` before the first fit."""
+        scale = self._fitted()
+        z = torch.as_tensor(generator.standard_normal((n, self._latent_dim), dtype=np.float32))
+        with torch.inference_mode():
+            return scale.invert(self._networks.decoder(z).numpy().astype(np.float64)).astype(np.float32)
+
+    def _build(self, width: int, seed: int) -> None:
+        self._networks = seeded(lambda: _Networks(width, self._latent_dim, self._hidden), seed)
+        self._optimizer = torch.optim.Adam(self._networks.parameters(), lr=self._lr, fused=True)
+
+    def _fitted(self) -> Standardiser:
+        if self._scale is None:
+            raise UserError("StateVAE is not fitted yet; expected a call of fit first")
+        return self._scale
+
+    def state_dict(self) -> dict[str, Any]:
+        if self._scale is None:
+            return {}
+        return {
+            "scale": self._scale.state_dict(),
+            "networks": module_state(self._networks),
+            "optimizer": optimizer_state(self._optimizer, self._networks),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if not state:
+            self._scale = None
+            return
+        scale = Standardiser.from_state(entry(state, "scale", "StateVAE"))
+        self._build(len(scale.mean), 0)
+        load_module(self._networks, entry(state, "networks", "StateVAE"), "StateVAE")
+        load_optimizer_state(self._optimizer, self._networks, entry(state, "optimizer", "StateVAE"), "StateVAE")
+        self._scale = scale
+
+
+class _Networks(nn.Module):
+    """Two small perceptrons: states (n, w) to posteriors over latents (n, d), and back to means (n, w)."""
+
+    def __init__(self, width: int, latent_dim: int, hidden: int) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 2 * latent_dim)
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(latent_dim, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, width)
+        )
+
+    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return posterior means and log-variances, (n, d) each."""
+        means, log_variances = self.encoder(x).chunk(2, dim=1)
+        return means, log_variances.clamp(-20.0, 5.0)
