@@ -1,4 +1,4 @@
-"""Small fully connected networks, and an ensemble of them computed as batched products."""
+"""Small fully connected networks: bodies, critics, and the two kinds of actor."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from gcrl.agents.products import linear
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 
@@ -22,35 +24,24 @@ class MLP(nn.Module):
         self.weights = nn.ParameterList(_uniform((out, fan), fan, generator) for fan, out in layers)
         self.biases = nn.ParameterList(_uniform((out,), fan, generator) for fan, out in layers)
 
-    def forward(self, x: Tensor) -> Tensor:
-        weights, biases = list(self.weights), list(self.biases)
-        for weight, bias in zip(weights[:-1], biases[:-1]):
-            x = F.linear(x, weight, bias).relu_()
-        return F.linear(x, weights[-1], biases[-1])
+    def forward(self, x: Tensor, frozen: bool = False) -> Tensor:
+        """Return the output; `frozen` lets gradients pass to `x` but not to the parameters, and saves the time to compute those."""
+        layers = [(w.detach(), b.detach()) if frozen else (w, b) for w, b in zip(self.weights, self.biases)]
+        for weight, bias in layers[:-1]:
+            x = linear(x, weight, bias).relu_()
+        return linear(x, *layers[-1])
 
 
 class Critics(nn.Module):
-    """An ensemble of m ReLU networks (n, in) -> (m, n), one batched product per layer for all members."""
+    """An ensemble of m networks (n, in) -> (m, n), values of m independent opinions."""
 
     def __init__(self, members: int, in_dim: int, hidden: Sequence[int], generator: torch.Generator) -> None:
         super().__init__()
-        layers = list(zip([in_dim, *hidden], [*hidden, 1]))
-        self.members = members
-        self.weights = nn.ParameterList(_uniform((members, fan, out), fan, generator) for fan, out in layers)
-        self.biases = nn.ParameterList(_uniform((members, 1, out), fan, generator) for fan, out in layers)
+        self.members = nn.ModuleList(MLP([in_dim, *hidden, 1], generator) for _ in range(members))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._values(x, list(self.weights), list(self.biases))
-
-    def frozen(self, x: Tensor) -> Tensor:
-        """Return the same values (m, n), with gradients for `x` but none for the parameters (nor the time to compute them)."""
-        return self._values(x, [weight.detach() for weight in self.weights], [bias.detach() for bias in self.biases])
-
-    def _values(self, x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
-        y = x.expand(self.members, -1, -1)
-        for weight, bias in zip(weights[:-1], biases[:-1]):
-            y = torch.baddbmm(bias, y, weight).relu_()
-        return torch.baddbmm(biases[-1], y, weights[-1]).squeeze(-1)
+    def forward(self, x: Tensor, frozen: bool = False, members: int | None = None) -> Tensor:
+        """Return values (m, n) of the first `members` networks (None: all); `frozen` as in `MLP`."""
+        return torch.cat([member(x, frozen) for member in list(self.members)[:members]], -1).t()
 
 
 class GaussianActor(nn.Module):
@@ -85,6 +76,14 @@ class DeterministicActor(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         actions: Tensor = self.body(x).tanh()
         return actions
+
+
+class Temperature(nn.Module):
+    """The entropy weight α of soft actor-critic, learnt as its logarithm (0-d)."""
+
+    def __init__(self, initial: float) -> None:
+        super().__init__()
+        self.log = nn.Parameter(torch.tensor(math.log(initial)))
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) -> nn.Parameter:

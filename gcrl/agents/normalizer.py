@@ -35,14 +35,14 @@ class Normalizer:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return mean and std, (i + k,) each."""
-        return {"normalizer.mean": self.mean.copy(), "normalizer.std": self.std.copy()}
+        return {"mean": self.mean.copy(), "std": self.std.copy()}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` returned; raises `UserError` where it is missing or does not fit."""
-        for name in ("normalizer.mean", "normalizer.std"):
+        for name in ("mean", "std"):
             if name not in state:
-                raise UserError(f"agent state has no '{name}'; expected it beside the actor's weights")
-        self._load(np.asarray(state["normalizer.mean"]), np.asarray(state["normalizer.std"]))
+                raise UserError(f"saved normalizer has no '{name}'; expected mean and std")
+        self._load(np.asarray(state["mean"]), np.asarray(state["std"]))
 
     def _load(self, mean: NDArray[Any], std: NDArray[Any]) -> None:
         expected = (self.input_dim + self.goal_dim,)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,13 +10,13 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from gcrl.agents import state as states
 from gcrl.agents.api import Batch, Floats, Metrics
 from gcrl.agents.inference import ACT_ROWS, VALUE_ROWS, in_chunks
 from gcrl.agents.losses import finite_check, sac_actor_loss, td_loss, td_target, temperature_loss
-from gcrl.agents.networks import Critics, GaussianActor
+from gcrl.agents.networks import Critics, GaussianActor, Temperature
 from gcrl.agents.normalizer import Normalizer
 from gcrl.agents.spaces import ActionRange, hidden_sizes, require
 from gcrl.agents.targets import freeze, polyak, value_range
@@ -71,12 +70,15 @@ class SAC:
         self.actor = GaussianActor(dim, self.range.dim, hidden, weights).to(device)
         self.critics = Critics(critics, dim + self.range.dim, hidden, weights).to(device)
         self.target_critics = freeze(copy.deepcopy(self.critics))
-        self.log_temperature = torch.tensor(math.log(temperature), device=device, requires_grad=True)
-        self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=lr, fused=True)
-        self.critic_optimizer = torch.optim.Adam(self.critics.parameters(), lr=lr, fused=True)
-        self.temperature_optimizer = torch.optim.Adam([self.log_temperature], lr=lr, fused=True)
-        self.generator = torch.Generator(device).manual_seed(seed)
-        self.updates = 0
+        self.temperature = Temperature(temperature).to(device)
+        trained: dict[str, nn.Module] = {"actor": self.actor, "critics": self.critics, "temperature": self.temperature}
+        self.learner = states.Learner(
+            "SAC",
+            networks=trained | {"target_critics": self.target_critics},
+            optimizers={name: states.adam(network, lr) for name, network in trained.items()},
+            normalizer=self.normalizer,
+            generator=torch.Generator(device).manual_seed(seed),
+        )
 
     def act(self, inputs: Floats, goals: Floats, explore: Sequence[np.random.Generator] | None = None) -> Floats:
         """Return (n, a) actions in the environment's range: samples, or tanh of the mean without `explore`; a NaN stays in its row."""
@@ -95,8 +97,8 @@ class SAC:
         rows = len(batch.rewards)
         both = self.normalizer(torch.cat([batch.inputs, batch.next_inputs]), torch.cat([batch.goals, batch.goals]))
         now, after = both[:rows], both[rows:]
-        noise = torch.randn((2, rows, self.range.dim), generator=self.generator, device=self.device)
-        temperature = self.log_temperature.detach().exp()
+        noise = torch.randn((2, rows, self.range.dim), generator=self.learner.generator, device=self.device)
+        temperature = self.temperature.log.detach().exp()
 
         with torch.no_grad():
             next_actions, next_log_prob = self.actor.sample(after, noise[1])
@@ -104,19 +106,19 @@ class SAC:
             target = td_target(batch.rewards, batch.terminated, next_values, self.discount, self.bounds)
         values = self.critics(torch.cat([now, self.range.to_unit(batch.actions)], -1))
         loss, metrics = td_loss(values, target)
-        self._step(self.critic_optimizer, loss)
+        self.learner.step("critics", loss)
 
         actions, log_prob = self.actor.sample(now, noise[0])
-        loss, more = sac_actor_loss(self.critics.frozen(torch.cat([now, actions], -1)), log_prob, temperature)
+        loss, more = sac_actor_loss(self.critics(torch.cat([now, actions], -1), frozen=True), log_prob, temperature)
         metrics |= more
-        self._step(self.actor_optimizer, loss)
+        self.learner.step("actor", loss)
 
-        loss, more = temperature_loss(self.log_temperature, log_prob, self.target_entropy)
+        loss, more = temperature_loss(self.temperature.log, log_prob, self.target_entropy)
         metrics |= more
-        self._step(self.temperature_optimizer, loss)
+        self.learner.step("temperature", loss)
 
         polyak(self.target_critics, self.critics, self.tau)
-        self.updates += 1
+        self.learner.updates += 1
         return {**metrics, "finite": finite_check(metrics)}
 
     def set_normalizer(self, inputs_mean: Floats, inputs_std: Floats, goals_mean: Floats, goals_std: Floats) -> None:
@@ -125,40 +127,19 @@ class SAC:
 
     def actor_state(self) -> dict[str, NDArray[Any]]:
         """Return a copy of the actor's weights and the normalizer, as flat numpy arrays."""
-        return {name: value.numpy() for name, value in states.network_state(self.actor).items()} | self.normalizer.state()
+        return states.actor_state(self.actor, self.normalizer)
 
     def load_actor_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Act like the agent whose `actor_state` this is; raises `UserError` where it does not fit."""
-        self.normalizer.load(state)
-        weights = {name: value for name, value in state.items() if not name.startswith("normalizer.")}
-        states.load_network(self.actor, weights, "SAC actor")
+        states.load_actor_state(self.actor, self.normalizer, state, "SAC")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a copy of networks, optimisers, generator and counter."""
-        return {
-            "actor": states.network_state(self.actor),
-            "critics": states.network_state(self.critics),
-            "target_critics": states.network_state(self.target_critics),
-            "log_temperature": self.log_temperature.detach().cpu().clone(),
-            "actor_optimizer": states.adam_state(self.actor_optimizer),
-            "critic_optimizer": states.adam_state(self.critic_optimizer),
-            "temperature_optimizer": states.adam_state(self.temperature_optimizer),
-            "normalizer": self.normalizer.state(),
-            "generator": states.generator_state(self.generator),
-            "updates": self.updates,
-        }
+        """Return a copy of networks, optimisers, normalizer, generator and counter."""
+        return self.learner.state()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken; raises `UserError` for missing or altered parts."""
-        for name in ("actor", "critics", "target_critics"):
-            states.load_network(getattr(self, name), states.part(state, name), f"SAC {name}")
-        for name in ("actor_optimizer", "critic_optimizer", "temperature_optimizer"):
-            states.load_adam(getattr(self, name), states.part(state, name), f"SAC {name}")
-        self.normalizer.load(states.part(state, "normalizer"))
-        states.load_generator(self.generator, states.part(state, "generator"), "SAC")
-        with torch.no_grad():
-            self.log_temperature.fill_(float(states.part(state, "log_temperature")))
-        self.updates = int(states.part(state, "updates"))
+        self.learner.load(state)
 
     def _moments(self, inputs: Tensor, goals: Tensor) -> Tensor:
         return torch.cat(self.actor(self.normalizer(inputs, goals)), -1)
@@ -171,9 +152,3 @@ class SAC:
         rows = self.normalizer(inputs, goals)
         values: Tensor = self.critics(torch.cat([rows, self.actor(rows)[0].tanh()], -1))
         return values.amin(0)
-
-    @staticmethod
-    def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()

@@ -56,3 +56,11 @@ def hidden_sizes(owner: str, hidden: Sequence[int]) -> tuple[int, ...]:
     if not sizes or any(not isinstance(size, int) or isinstance(size, bool) or size < 1 for size in sizes):
         raise UserError(f"{owner} hidden={hidden!r}; expected a list of positive layer widths such as [256, 256]")
     return sizes
+
+
+def number_of_actions(space: spaces.Space[Any], owner: str) -> tuple[int, int]:
+    """Return the number of discrete actions and the first one; raises `UserError` for a space that is not Discrete."""
+    if not isinstance(space, spaces.Discrete):
+        hint = " (did you mean agent=sac?)" if isinstance(space, spaces.Box) else ""
+        raise UserError(f"{owner} was given action space {space}; expected a Discrete one{hint}")
+    return int(space.n), int(space.start)

@@ -1,21 +1,69 @@
-"""Checkpoints of networks, optimisers and generators as nested dicts of tensors and arrays, checked when they are read back."""
+"""Checkpoints of agents as nested dicts of tensors and arrays, checked when they are read back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from envs.errors import UserError, did_you_mean
+from gcrl.agents.normalizer import Normalizer
 
 
-def part(state: Mapping[str, Any], name: str) -> Any:
+@dataclass
+class Learner:
+    """Everything of an agent that changes as it learns; `owner` names the agent in errors."""
+
+    owner: str
+    networks: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+    normalizer: Normalizer
+    generator: torch.Generator
+    updates: int = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of it all, on the CPU."""
+        return {
+            "networks": {name: network_state(network) for name, network in self.networks.items()},
+            "optimizers": {name: adam_state(optimizer) for name, optimizer in self.optimizers.items()},
+            "normalizer": self.normalizer.state(),
+            "generator": self.generator.get_state().cpu().numpy().copy(),
+            "updates": self.updates,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned, bit by bit; raises `UserError` for missing, altered or unknown parts."""
+        networks, optimizers = part(state, "networks", self.owner), part(state, "optimizers", self.owner)
+        for name, network in self.networks.items():
+            load_network(network, part(networks, name, self.owner), f"{self.owner} {name}")
+        for name, optimizer in self.optimizers.items():
+            load_adam(optimizer, part(optimizers, name, self.owner), f"{self.owner} optimizer of {name}")
+        self.normalizer.load(part(state, "normalizer", self.owner))
+        load_generator(self.generator, part(state, "generator", self.owner), self.owner)
+        self.updates = int(part(state, "updates", self.owner))
+
+    def step(self, name: str, loss: Tensor) -> None:
+        """Take one step of the optimiser `name` down the gradient of `loss`."""
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def adam(network: nn.Module, lr: float) -> torch.optim.Adam:
+    """Return Adam over all parameters, in one kernel."""
+    return torch.optim.Adam(network.parameters(), lr=lr, fused=True)
+
+
+def part(state: Mapping[str, Any], name: str, owner: str) -> Any:
     """Return `state[name]`; raises `UserError` where it is missing."""
     if name not in state:
-        raise UserError(f"agent state has no '{name}'{did_you_mean(name, state)}; expected what state_dict() of the same agent returned")
+        raise UserError(f"saved state of {owner} has no '{name}'{did_you_mean(name, state)}; expected what the same agent saved")
     return state[name]
 
 
@@ -25,18 +73,34 @@ def network_state(network: nn.Module) -> dict[str, Tensor]:
 
 
 def load_network(network: nn.Module, state: Mapping[str, Any], owner: str) -> None:
-    """Copy `state` into `network` in place; raises `UserError` for missing, extra or misshapen tensors, leaving the network as it was."""
+    """Copy `state` into `network` in place; raises `UserError` for missing, unknown or misshapen tensors, leaving the network as it was."""
     own = network.state_dict()
     for name in [*own, *state]:
         if name not in state:
-            raise UserError(f"{owner} has no tensor '{name}'{did_you_mean(name, state)}; expected {tuple(own[name].shape)}")
+            raise UserError(f"saved {owner} has no tensor '{name}'{did_you_mean(name, state)}; expected {tuple(own[name].shape)}")
         if name not in own:
-            raise UserError(f"{owner} has an unknown tensor '{name}'{did_you_mean(name, own)}; expected only {', '.join(own)}")
+            raise UserError(f"saved {owner} has an unknown tensor '{name}'{did_you_mean(name, own)}; expected only: {', '.join(own)}")
         if np.shape(state[name]) != own[name].shape:
-            raise UserError(f"{owner} tensor '{name}' has shape {tuple(np.shape(state[name]))}; expected {tuple(own[name].shape)}")
+            raise UserError(f"saved {owner} has '{name}' of shape {tuple(np.shape(state[name]))}; expected {tuple(own[name].shape)}")
     with torch.no_grad():
         for name, value in own.items():
             value.copy_(torch.as_tensor(state[name]))
+
+
+def actor_state(actor: nn.Module, normalizer: Normalizer) -> dict[str, NDArray[Any]]:
+    """Return a copy of what acting needs as flat numpy arrays: weights as ``actor.*``, the normalizer as ``normalizer.*``."""
+    weights = {f"actor.{name}": value.numpy() for name, value in network_state(actor).items()}
+    return weights | {f"normalizer.{name}": value for name, value in normalizer.state().items()}
+
+
+def load_actor_state(actor: nn.Module, normalizer: Normalizer, state: Mapping[str, NDArray[Any]], owner: str) -> None:
+    """Take over what `actor_state` returned; raises `UserError` where it does not fit."""
+    normalizer.load(_under("normalizer.", state))
+    load_network(actor, _under("actor.", state), f"{owner} actor")
+
+
+def _under(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def adam_state(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
@@ -46,30 +110,24 @@ def adam_state(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]
 
 
 def load_adam(optimizer: torch.optim.Optimizer, state: Mapping[str, Mapping[str, Any]], owner: str) -> None:
-    """Take over what `adam_state` returned; raises `UserError` where it is of other parameters."""
+    """Take over what `adam_state` returned; raises `UserError` where it belongs to other parameters."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if state and set(state) != {str(index) for index in range(len(parameters))}:
-        raise UserError(f"{owner} holds moments of parameters {', '.join(sorted(state))}; expected 0 to {len(parameters) - 1}")
+        raise UserError(f"saved {owner} is for parameters {', '.join(sorted(state))}; expected 0 to {len(parameters) - 1}")
     for index, parameter in enumerate(parameters if state else []):
         for name, shape in (("step", ()), ("exp_avg", parameter.shape), ("exp_avg_sq", parameter.shape)):
-            if np.shape(part(state[str(index)], name)) != shape:
-                raise UserError(
-                    f"{owner} {name} of parameter {index} has shape {tuple(np.shape(state[str(index)][name]))}; expected {tuple(shape)}"
-                )
+            given = np.shape(part(state[str(index)], name, owner))
+            if given != shape:
+                raise UserError(f"saved {owner} has '{name}' of parameter {index} of shape {tuple(given)}; expected {tuple(shape)}")
     # Copies, because Adam goes on in the very tensors that it is given.
     moments = {int(index): {name: torch.as_tensor(v).clone() for name, v in values.items()} for index, values in state.items()}
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def generator_state(generator: torch.Generator) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return the generator's state as bytes (uint8)."""
-    return generator.get_state().cpu().numpy().copy()
-
-
 def load_generator(generator: torch.Generator, state: Any, owner: str) -> None:
-    """Take over what `generator_state` returned; raises `UserError` for anything else."""
+    """Set a generator to a state given as bytes (uint8); raises `UserError` for anything else."""
     expected = generator.get_state()
     values = torch.as_tensor(np.asarray(state))
     if values.dtype != torch.uint8 or values.shape != expected.shape:
-        raise UserError(f"{owner} generator is {values.dtype} {tuple(values.shape)}; expected torch.uint8 {tuple(expected.shape)}")
+        raise UserError(f"saved generator of {owner} is {values.dtype} {tuple(values.shape)}; expected torch.uint8 {tuple(expected.shape)}")
     generator.set_state(values.clone())

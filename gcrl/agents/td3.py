@@ -1,0 +1,177 @@
+"""Twin delayed deterministic policy gradient (Fujimoto et al. 2018), with DDPG (Lillicrap et al. 2016) as a setting of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gcrl.agents import state as states
+from gcrl.agents.api import Batch, Floats, Metrics
+from gcrl.agents.inference import ACT_ROWS, VALUE_ROWS, in_chunks
+from gcrl.agents.losses import deterministic_actor_loss, finite_check, td_loss, td_target
+from gcrl.agents.networks import Critics, DeterministicActor
+from gcrl.agents.normalizer import Normalizer
+from gcrl.agents.spaces import ActionRange, hidden_sizes, require
+from gcrl.agents.targets import freeze, polyak, value_range
+
+
+class TD3:
+    """Goal-conditioned TD3. All noises are in units of half the action range.
+
+    DDPG is ``critics=1, policy_delay=1, target_noise=0``. HER's settings (Andrychowicz et al. 2017, app. A) are DDPG with
+    ``exploration_noise=0.2, random_actions=0.3, action_l2=1, discount=0.98, reward_range=[-1, 0]``.
+
+    exploration_noise: standard deviation of the noise on actions; random_actions: the fraction replaced by uniform ones.
+    target_noise, target_noise_clip: smoothing of the target action. policy_delay: critic updates per actor update.
+    action_l2: weight of the mean squared action in the actor's loss. tau: Polyak step of the target networks.
+    reward_range: where rewards are known to lie, targets are clipped to what they can sum to.
+    Raises `UserError` for an action space that is not a bounded Box and for hyperparameters out of range.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        goal_dim: int,
+        action_space: spaces.Space[Any],
+        *,
+        seed: int,
+        device: str = "cpu",
+        hidden: Sequence[int] = (256, 256),
+        batch_size: int = 128,
+        discount: float = 0.98,
+        lr: float = 1e-3,
+        tau: float = 0.005,
+        critics: int = 2,
+        policy_delay: int = 2,
+        target_noise: float = 0.2,
+        target_noise_clip: float = 0.5,
+        exploration_noise: float = 0.1,
+        random_actions: float = 0.0,
+        action_l2: float = 0.0,
+        reward_range: Sequence[float] | None = None,
+    ) -> None:
+        hidden = hidden_sizes("TD3", hidden)
+        for name, value, low, high in (
+            ("batch_size", batch_size, 1, 1_000_000),
+            ("discount", discount, 0.0, 0.99999),
+            ("lr", lr, 1e-8, 1.0),
+            ("tau", tau, 1e-6, 1.0),
+            ("critics", critics, 1, 100),
+            ("policy_delay", policy_delay, 1, 1000),
+            ("target_noise", target_noise, 0.0, 10.0),
+            ("target_noise_clip", target_noise_clip, 0.0, 10.0),
+            ("exploration_noise", exploration_noise, 0.0, 10.0),
+            ("random_actions", random_actions, 0.0, 1.0),
+            ("action_l2", action_l2, 0.0, 1e6),
+        ):
+            require("TD3", name, value, low, high)
+        self.range = ActionRange(action_space, "TD3", device)
+        self.batch_size, self.discount, self.tau, self.device = batch_size, discount, tau, device
+        self.policy_delay, self.action_l2 = policy_delay, action_l2
+        self.target_noise, self.target_noise_clip = target_noise, target_noise_clip
+        self.exploration_noise, self.random_actions = exploration_noise, random_actions
+        self.bounds = value_range("TD3", reward_range, discount)
+        self.normalizer = Normalizer(input_dim, goal_dim, device)
+
+        weights = torch.Generator().manual_seed(seed)
+        dim = input_dim + goal_dim
+        self.actor = DeterministicActor(dim, self.range.dim, hidden, weights).to(device)
+        self.critics = Critics(critics, dim + self.range.dim, hidden, weights).to(device)
+        self.target_actor = freeze(copy.deepcopy(self.actor))
+        self.target_critics = freeze(copy.deepcopy(self.critics))
+        trained: dict[str, nn.Module] = {"actor": self.actor, "critics": self.critics}
+        self.learner = states.Learner(
+            "TD3",
+            networks=trained | {"target_actor": self.target_actor, "target_critics": self.target_critics},
+            optimizers={name: states.adam(network, lr) for name, network in trained.items()},
+            normalizer=self.normalizer,
+            generator=torch.Generator(device).manual_seed(seed),
+        )
+
+    def act(self, inputs: Floats, goals: Floats, explore: Sequence[np.random.Generator] | None = None) -> Floats:
+        """Return (n, a) actions in the environment's range: the policy's, with noise where `explore` is given; a NaN stays in its row."""
+        unit = in_chunks(self._policy, inputs, goals, ACT_ROWS, self.device)
+        if explore is not None:
+            unit = np.stack([self._explore(row, generator) for row, generator in zip(unit, explore)])
+        return self.range.from_unit(unit)
+
+    def value(self, inputs: Floats, goals: Floats) -> Floats:
+        """Return (n,) the least critic's discounted return (reward units) of the policy toward each goal."""
+        return in_chunks(self._value, inputs, goals, VALUE_ROWS, self.device)
+
+    def update(self, batch: Batch) -> Metrics:
+        """Take one gradient step of the critics, and every `policy_delay` calls one of the actor and the targets.
+
+        Metrics are 0-d tensors; ``finite`` is the sum of the losses; ``actor_loss`` is there when the actor was updated.
+        """
+        rows = len(batch.rewards)
+        both = self.normalizer(torch.cat([batch.inputs, batch.next_inputs]), torch.cat([batch.goals, batch.goals]))
+        now, after = both[:rows], both[rows:]
+
+        with torch.no_grad():
+            next_actions = self._smoothed(self.target_actor(after))
+            next_values = self.target_critics(torch.cat([after, next_actions], -1)).amin(0)
+            target = td_target(batch.rewards, batch.terminated, next_values, self.discount, self.bounds)
+        values = self.critics(torch.cat([now, self.range.to_unit(batch.actions)], -1))
+        loss, metrics = td_loss(values, target)
+        self.learner.step("critics", loss)
+
+        self.learner.updates += 1
+        if self.learner.updates % self.policy_delay == 0:
+            actions = self.actor(now)
+            first = self.critics(torch.cat([now, actions], -1), frozen=True, members=1)[0]
+            loss, more = deterministic_actor_loss(first, actions, self.action_l2)
+            metrics |= more
+            self.learner.step("actor", loss)
+            polyak(self.target_actor, self.actor, self.tau)
+            polyak(self.target_critics, self.critics, self.tau)
+        return {**metrics, "finite": finite_check(metrics)}
+
+    def set_normalizer(self, inputs_mean: Floats, inputs_std: Floats, goals_mean: Floats, goals_std: Floats) -> None:
+        """Standardise network inputs from now on: (i,), (i,), (k,), (k,); raises `UserError` for other shapes."""
+        self.normalizer.set(inputs_mean, inputs_std, goals_mean, goals_std)
+
+    def actor_state(self) -> dict[str, NDArray[Any]]:
+        """Return a copy of the actor's weights and the normalizer, as flat numpy arrays."""
+        return states.actor_state(self.actor, self.normalizer)
+
+    def load_actor_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Act like the agent whose `actor_state` this is; raises `UserError` where it does not fit."""
+        states.load_actor_state(self.actor, self.normalizer, state, "TD3")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of networks, optimisers, normalizer, generator and counter."""
+        return self.learner.state()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken; raises `UserError` for missing or altered parts."""
+        self.learner.load(state)
+
+    def _explore(self, unit: Floats, generator: np.random.Generator) -> Floats:
+        # Drawn whether used or not, so that a row's stream does not depend on what was drawn before.
+        noise = generator.standard_normal(len(unit), dtype=np.float32)
+        uniform = generator.uniform(-1.0, 1.0, len(unit)).astype(np.float32)
+        replace = generator.random() < self.random_actions
+        return uniform if replace else np.clip(unit + np.float32(self.exploration_noise) * noise, -1.0, 1.0)
+
+    def _smoothed(self, actions: Tensor) -> Tensor:
+        if not self.target_noise:
+            return actions
+        noise = torch.randn(actions.shape, generator=self.learner.generator, device=self.device).mul_(self.target_noise)
+        return noise.clamp_(-self.target_noise_clip, self.target_noise_clip).add_(actions).clamp_(-1.0, 1.0)
+
+    def _policy(self, inputs: Tensor, goals: Tensor) -> Tensor:
+        actions: Tensor = self.actor(self.normalizer(inputs, goals))
+        return actions
+
+    def _value(self, inputs: Tensor, goals: Tensor) -> Tensor:
+        rows = self.normalizer(inputs, goals)
+        values: Tensor = self.critics(torch.cat([rows, self.actor(rows)], -1))
+        return values.amin(0)
