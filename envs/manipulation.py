@@ -162,7 +162,8 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
 
     def sample_goals(self, n: int, generator: np.random.Generator) -> GoalSet:
         """Return `n` goal states without penetration from the task's goal distribution."""
-        states, achieved = [], []
+        states: list[Floats] = []
+        achieved: list[list[float]] = []
         ghost = self.ghost()
         while len(states) < n:
             state = self.propose_goal(generator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import tempfile
 import xml.etree.ElementTree as ElementTree
@@ -20,7 +21,7 @@ Faces = NDArray[np.int64]  # (f, 3) vertex indices
 
 # Faces kept per mesh: 600 in all draw about as fast as 570 capsule triangles and still read as an arm at 48 pixels.
 FACES = {"link0": 40, "link1": 60, "link2": 60, "link3": 70, "link4": 70, "link5": 70, "link6": 70, "link7": 50, "hand": 60, "finger": 32}
-WHITE, GREY, DARK = "0.93 0.94 0.96 1", "0.70 0.73 0.78 1", "0.22 0.25 0.32 1"
+WHITE, GREY, DARK = "0.93 0.94 0.96 1", "0.74 0.77 0.82 1", "0.36 0.39 0.46 1"
 COLOURS = {"link0": GREY, "link1": WHITE, "link2": GREY, "link3": WHITE, "link4": GREY, "link5": WHITE, "link6": GREY, "link7": WHITE}
 VISUALS = ("light", "full")
 # The shipped model's weld chain (joint8, hand_joint, finger_joint1/2 at zero): link7 frame -> mesh frame.
@@ -49,7 +50,7 @@ def read_obj(path: Path) -> tuple[Vertices, Faces]:
             vertices.append([float(word) for word in words[1:4]])
         elif words[:1] == ["f"]:
             corners = [int(word.split("/")[0]) - 1 for word in words[1:]]
-            faces += [(corners[0], second, third) for second, third in zip(corners[1:], corners[2:], strict=False)]
+            faces += [(corners[0], second, third) for second, third in itertools.pairwise(corners[1:])]
     return np.array(vertices), np.array(faces, dtype=np.int64).reshape(-1, 3)
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
-from numpy.typing import NDArray
 
+from envs.api import Floats
 from envs.robot import Point, Robot
 from envs.sim import Simulation
 
-Floats = NDArray[np.float64]
 TABLE = (0.80, 0.83, 0.86)
 
 

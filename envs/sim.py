@@ -73,11 +73,10 @@ class Simulation:
         path.write_bytes(state)
         bullet.restoreState(fileName=str(path), physicsClientId=self.client)
 
-    def penetration(self, margin: float = 0.0) -> float:
-        """Return how deep (m) the deepest contact between two bodies goes, in the present configuration; 0 without contact."""
+    def penetration(self) -> float:
+        """Return how deep (m) the deepest contact goes in the present configuration; 0 where nothing overlaps."""
         bullet.performCollisionDetection(physicsClientId=self.client)
-        depths = [-contact[8] for contact in bullet.getContactPoints(physicsClientId=self.client)]
-        return max([margin, *depths]) - margin
+        return max([0.0, *(-float(contact[8]) for contact in bullet.getContactPoints(physicsClientId=self.client))])
 
     def close(self) -> None:
         """Disconnect and remove the temporary folder; a second call does nothing."""
