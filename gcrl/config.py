@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,19 @@ def load_settings(overrides: Sequence[str] = ()) -> Settings:
         if chosen(overrides, group, choice) != choice:
             values[group] = _compose(overrides, preset=False)[group]
     return _settings(experiment, values)
+
+
+def as_overrides(settings: Mapping[str, Any]) -> list[str]:
+    """Return Python keywords as overrides: ``{"agent": "td3", "practice": {"epochs": 3}}`` is ``agent=td3 practice.epochs=3``."""
+    lines: list[str] = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            lines += [f"{key}.{line}" for line in as_overrides(value)]
+        elif isinstance(value, str | Path):
+            lines.append(f"{key}={value}")
+        else:
+            lines.append(f"{key}={json.dumps(value)}")
+    return lines
 
 
 def write_settings(settings: Settings, path: str | Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import yaml
@@ -13,6 +15,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from envs.errors import UserError, did_you_mean, unknown
+from gcrl.settings import Practice
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 CUSTOM = ("env", "representation", "goal_sampler", "density", "agent", "reward")  # groups that take a module:Class of one's own
@@ -25,8 +28,13 @@ def groups() -> list[str]:
 
 
 def choices(group: str) -> list[str]:
-    """Return the choices of a group."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml") if path.stem != "custom")
+    """Return the choices of a group, those of installed plug-ins included."""
+    return sorted({path.stem for path in (CONF / group).glob("*.yaml") if path.stem != "custom"} | set(registered(group)))
+
+
+def registered(group: str) -> dict[str, str]:
+    """Return {name: ``module:Class``} of what other packages registered under the entry points ``gcrl.envs``, ``gcrl.agents``, ..."""
+    return {entry.name: entry.value for entry in entry_points(group=f"gcrl.{group}s")} if group in CUSTOM else {}
 
 
 def root_keys() -> list[str]:
@@ -72,7 +80,8 @@ def _rewrite(text: str) -> list[str]:
     if key.split(".")[0] not in known:
         if key.split(".")[0] == "density":
             raise UserError(f"unknown key '{key}' (did you mean 'goal_sampler.{key}'?)")
-        raise UserError(f"unknown key '{key}'{did_you_mean(key.split('.')[0], known)}; expected one of: {', '.join(known)}")
+        near = did_you_mean(key, [*known, *(f"practice.{field.name}" for field in dataclasses.fields(Practice))])
+        raise UserError(f"unknown key '{key}'{near}; expected one of: {', '.join(known)}")
     group = key.split(".")[-1]
     nested = key.count(".") == 1 and group == "density"  # a part inside a part: goal_sampler.density=kde
     if (key in known and key in groups()) or nested:
@@ -92,6 +101,7 @@ def _choose(key: str, group: str, value: str) -> list[str]:
         raise UserError(
             f"{key}={value} names several choices; give one, or sweep them: gcrl practice -m {key}={value.strip('[]').replace(' ', '')}"
         )
+    value = registered(group).get(value, value)
     if value in choices(group):
         return [f"{path}={value}"]
     foreign = group in CUSTOM and (":" in value or (group == "env" and bool(re.search(r"-v\d+$", value))))
@@ -112,4 +122,4 @@ def _parse(text: str) -> Override:
         raise UserError(f"cannot read '{text}': {first}; quote values with special characters: \"key='value'\"") from error
 
 
-__all__ = ["CONF", "choices", "chosen", "for_hydra", "groups", "root_keys", "sweep"]
+__all__ = ["CONF", "choices", "chosen", "for_hydra", "groups", "registered", "root_keys", "sweep"]

@@ -1,0 +1,211 @@
+"""The command ``gcrl``: verbs, their help, one-line errors. Everything heavy is imported by the verb that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from envs.errors import UserError, unknown
+
+EPILOG = """examples:
+  gcrl practice                                    the door, from images (experiment=door)
+  gcrl practice experiment=push seed=2 run_dir=runs/push2
+  gcrl practice goal_sampler=my_module:MySampler   a class of your own
+  gcrl practice -m agent=sac,td3 seeds=3           six practices, one after another
+  gcrl evaluate runs/push2 --json
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argument errors in one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 the run failed, 2 something given is wrong, 130 interrupted."""
+    logging.basicConfig(format="gcrl: %(message)s", level=logging.WARNING)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(given)
+    except UserError as error:
+        print(f"gcrl: {' '.join(str(error).split())}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("gcrl: interrupted", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:  # the reader of our output has gone, as `gcrl list | head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def _run(given: list[str]) -> int:
+    parser = _parser()
+    verbs = parser._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+    if given and not given[0].startswith("-") and given[0] not in (verbs or ()):
+        raise unknown("command", given[0], verbs or ())
+    parsed, rest = parser.parse_known_args(given)
+    if rest:
+        raise UserError(f"unknown argument '{rest[0]}'; see gcrl {parsed.verb or ''} --help".replace("  ", " "))
+    if parsed.verb is None:
+        parser.print_help()
+        return 0
+    code = parsed.do(parsed)
+    assert isinstance(code, int)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="gcrl", description="A robot proposes its own goals, practises them, and reaches any goal it is shown.", epilog=EPILOG
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--version", action="version", version=_version())
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", title="commands", parser_class=_Parser)
+
+    def verb(name: str, do: Any, summary: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=summary, description=summary)
+        added.set_defaults(do=do)
+        return added
+
+    added = verb("practice", _practice, "practise: a run folder with checkpoint, dataset and report comes out")
+    added.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="experiment=NAME, GROUP=CHOICE, GROUP.FIELD=VALUE, seed=N, run_dir=PATH, ..."
+    )
+    added.add_argument("-m", "--multirun", action="store_true", help="run every combination of KEY=A,B,C one after another")
+    added = verb("resume", _resume, "go on with an interrupted run, exactly as if it had not been")
+    _run_argument(added)
+    added = verb("evaluate", _evaluate, "command the test goals and say how many are reached")
+    _run_argument(added)
+    added.add_argument("--episodes", type=int, metavar="N", help="number of goals (default: all 100)")
+    added.add_argument("--json", action="store_true", help="print one JSON object")
+    added = verb("report", _report, "write report.html for one run, or a comparison of several")
+    added.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="run folders")
+    added.add_argument("--out", metavar="FILE", type=Path, help="where to write it (default: in the run folder)")
+    added = verb("inspect", _inspect, "show what the latent space of a run holds: probes and distances")
+    _run_argument(added)
+    added = verb("data", None, "look at datasets")
+    data = added.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    info = data.add_parser("info", help="describe a dataset file", description="Describe a dataset file.")
+    info.add_argument("file", metavar="FILE", type=Path, help="a dataset, such as practice.h5 in a run folder")
+    info.add_argument("--json", action="store_true", help="print one JSON object")
+    info.set_defaults(do=_data_info)
+    added = verb("list", _list, "show what there is to choose from")
+    added.add_argument("group", nargs="?", metavar="GROUP", help="such as goal_sampler, experiment, practice")
+    added.add_argument("choice", nargs="?", metavar="CHOICE", help="show this choice's fields")
+    added.add_argument("--json", action="store_true", help="print one JSON object")
+    added = verb("doctor", _doctor, "check that everything that a run needs is here")
+    added.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _run_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder")
+
+
+def _practice(given: argparse.Namespace) -> int:
+    from gcrl.several import plan, practise_all
+
+    plans = plan(given.overrides, given.multirun)
+    if len(plans) > 1:
+        return practise_all(plans)
+    from gcrl.config import check_parts, load_settings
+
+    settings = load_settings(plans[0])
+    check_parts(settings)
+    from gcrl.practice import practice
+
+    print(practice(settings))
+    return 0
+
+
+def _resume(given: argparse.Namespace) -> int:
+    _require_run(given.run)
+    from gcrl.practice import resume
+
+    print(resume(given.run))
+    return 0
+
+
+def _evaluate(given: argparse.Namespace) -> int:
+    _require_run(given.run)
+    from gcrl.evaluate import evaluate_run
+
+    figures = evaluate_run(given.run, episodes=given.episodes)
+    print(json.dumps(figures) if given.json else _table(figures))
+    return 0
+
+
+def _report(given: argparse.Namespace) -> int:
+    for run in given.runs:
+        _require_run(run)
+    from gcrl.report import write_report
+
+    print(write_report(given.runs, given.out))
+    return 0
+
+
+def _inspect(given: argparse.Namespace) -> int:
+    _require_run(given.run)
+    from gcrl.inspect_run import inspect_run
+
+    print(inspect_run(given.run))
+    return 0
+
+
+def _data_info(given: argparse.Namespace) -> int:
+    from gcrl.data import info
+
+    print(json.dumps(info.info(given.file)) if given.json else info.describe(given.file))
+    return 0
+
+
+def _list(given: argparse.Namespace) -> int:
+    from gcrl.listing import as_json, listing
+
+    text = listing(given.group, given.choice)
+    print(json.dumps(as_json()) if given.json else text)
+    return 0
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from gcrl import doctor
+
+    findings = doctor.examine()
+    print(json.dumps(doctor.as_json(findings)) if given.json else doctor.as_text(findings))
+    return 0 if doctor.as_json(findings)["ok"] else 1
+
+
+def _require_run(run: Path) -> None:
+    if not (run / "config.yaml").is_file():
+        near = sorted(path.parent for path in run.glob("*/config.yaml"))
+        raise UserError(f"{run} is not a run folder (no config.yaml)" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _table(figures: dict[str, Any]) -> str:
+    width = max(len(name) for name in figures)
+    return "\n".join(f"{name:{width}}  {_figure(value)}" for name, value in figures.items())
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_figure(item) for item in value) + "]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"gcrl {version('gcrl')}"
+
+
+if __name__ == "__main__":
+    main()
