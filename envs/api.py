@@ -62,6 +62,9 @@ class TaskEnv(Protocol):
 
     ``reset(seed=, options=)`` understands ``{"goal": (g,) array}`` (the desired goal) and ``{"keep_state": True}``
     (reset-free: a new episode from where the last one ended). All ``compute_*`` are vectorised over leading axes.
+    Optional, found by ``hasattr``: ``coverage(achieved_goals (n, g)) -> dict[str, float]``, how much of the task's goals a set of
+    visited ones spans (Corridor: entropy in nats and share of cells; a door: the same over bins of its angle);
+    ``expert_action(observation) -> (a,)`` with the capability ``expert``.
     """
 
     observation_space: spaces.Dict

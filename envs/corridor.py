@@ -47,16 +47,21 @@ def nearest_valid(points: Floats) -> Floats:
     return np.where(in_hole[..., None], pushed, inside)
 
 
-def cell_counts(points: Floats) -> NDArray[np.int64]:
-    """Return (60, 60) counts of `points` (n, 2) per grid cell, first axis x; points off the ring are not counted."""
+def grid_cells(points: Floats) -> NDArray[np.int64]:
+    """Return (n, 2) indices, x first, of the ring's cells that `points` (n, 2) lie in; (-1, -1) for points off the ring."""
     points = np.asarray(points, np.float64).reshape(-1, 2)
     tolerance = 1e-5  # float32 coordinates of points on a wall
-    reach = np.max(np.abs(points), axis=-1)
-    points = points[(reach <= OUTER + tolerance) & (reach >= INNER - tolerance)]
+    reach = np.max(np.abs(points), axis=-1, keepdims=True)
     # A point on the hole's wall lies on a cell edge; a nudge off the wall puts it in the ring's cell, not the hole's.
-    larger = np.max(np.abs(points), axis=-1, keepdims=True)
-    points = np.where(larger < INNER + tolerance, points * (INNER + tolerance) / np.maximum(larger, tolerance), points)
-    cells = np.clip(np.floor((points + OUTER) / SIZE * CELLS).astype(np.int64), 0, CELLS - 1)
+    nudged = np.where(reach < INNER + tolerance, points * (INNER + tolerance) / np.maximum(reach, tolerance), points)
+    cells = np.clip(np.floor((nudged + OUTER) / SIZE * CELLS).astype(np.int64), 0, CELLS - 1)
+    return np.where((reach <= OUTER + tolerance) & (reach >= INNER - tolerance), cells, -1)
+
+
+def cell_counts(points: Floats) -> NDArray[np.int64]:
+    """Return (60, 60) counts of `points` (n, 2) per grid cell, first axis x; points off the ring are not counted."""
+    cells = grid_cells(points)
+    cells = cells[cells[:, 0] >= 0]
     return np.bincount(cells[:, 0] * CELLS + cells[:, 1], minlength=CELLS * CELLS).reshape(CELLS, CELLS)
 
 
@@ -78,7 +83,7 @@ class CorridorEnv(gymnasium.Env[dict[str, Any], Any]):
     action_space: spaces.Space[Any]
     horizon = 1
     factors = ("x_units", "y_units")
-    capabilities = Capabilities(state=True, render_state=True, goal_states=True)
+    capabilities = Capabilities(state=True, render_state=True, goal_states=True, expert=True)
 
     def __init__(self, noise: float = NOISE, picture_size: int = 48) -> None:
         if not 0.0 <= noise < OUTER:
@@ -115,9 +120,9 @@ class CorridorEnv(gymnasium.Env[dict[str, Any], Any]):
         info = {"is_success": bool(self.success(self._position, self._goal))}
         return self._observe(), reward, False, self._steps >= self.horizon, info
 
-    def expert_action(self) -> Floats:
-        """Return the action (2,) of the paper's idealised policy: the current goal itself."""
-        return self._goal.copy()
+    def expert_action(self, observation: Mapping[str, Any]) -> Floats:
+        """Return the action (2,) of the paper's idealised policy: the desired goal itself."""
+        return np.asarray(observation["desired_goal"], np.float32)
 
     def compute_reward(self, achieved_goal: Floats, desired_goal: Floats, info: Any) -> Floats:
         """Return minus the distance in units, over the leading axes of (..., 2)."""

@@ -47,6 +47,8 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
     ) -> None:
         self.env_id, self._kwargs, self.image_size = env_id, kwargs, int(image_size)
         self._proprioception = list(proprioception)
+        if image_size < 0:
+            raise UserError(f"image_size={image_size} is not a size; expected a number of pixels, or 0 for no image (nearest: 0)")
         self._inner = self._build(render=self.image_size > 0)
         self._scratch: gymnasium.Env[Any, Any] | None = None
         space = self._inner.observation_space
@@ -59,6 +61,9 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
         if limit is None or limit < 1:
             raise UserError(f"{env_id} has horizon={limit}; expected at least 1 step: give horizon=, for example 50")
         self.horizon = int(limit)
+        entries = int(np.prod(space["observation"].shape or ()))
+        if any(not 0 <= index < entries for index in self._proprioception):
+            raise UserError(f"proprioception={proprioception} leaves the observation of {env_id}; expected indices from 0 to {entries - 1}")
         goal_dim = int(np.prod(space["achieved_goal"].shape or ()))
         self.factors = tuple(f"achieved_goal_{index}" for index in range(goal_dim))
         self.action_space = self._inner.action_space
