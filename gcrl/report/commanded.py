@@ -15,31 +15,16 @@ from gcrl.report.markup import data_uri, number, picture, png, section, strip, t
 from gcrl.report.runs import RunRecord, unit_of
 
 SHOWN = 10
-LAST = 5  # an episode is judged by the mean of its last five steps
+REACHED = 0.5  # share of an episode's last five steps that must fulfil the goal for a green mark
 
 
 def goal_figures(run: RunRecord) -> tuple[str, str, NDArray[np.float64]] | None:
-    """Return (name, unit, value per goal (n,)) of the task's own figure, else of the distance to the goal; None without records.
-
-    The task's figure is read from ``evaluation.npz`` under its own name, or is the absolute difference of the factor it is
-    named after; both judge the mean of the last five steps.
-    """
-    arrays, names = run.arrays, run.figures()
-    for name in names:
-        if name in arrays and arrays[name].ndim == 1:
-            label, unit = unit_of(name, run.factors)
-            return label, unit, np.asarray(arrays[name], dtype=np.float64)
-    if "achieved" not in arrays or "desired" not in arrays:
-        return None
-    achieved, desired = arrays["achieved"].astype(np.float64), arrays["desired"].astype(np.float64)
-    difference = achieved[:, 1:][:, -LAST:].mean(axis=1) - desired
-    for name in names:
-        for index, factor in enumerate(run.factors):
-            stem, unit = unit_of(factor)
-            if name.replace("_", " ").startswith(stem) and name != "distance" and index < difference.shape[1]:
-                return unit_of(name)[0], unit, np.abs(difference[:, index])
-    units = {unit_of(factor)[1] for factor in run.factors}
-    return "distance", units.pop() if len(units) == 1 else "", np.linalg.norm(difference, axis=1)
+    """Return (name, unit, value per goal (n,)) of the task's first figure; None where the evaluation recorded none per goal."""
+    for name in run.figures():
+        values = run.arrays.get(f"figure/{name}")
+        if values is not None:
+            return *unit_of(name, run.factors), np.asarray(values, dtype=np.float64)
+    return None
 
 
 def _texts(run: RunRecord) -> list[str]:
@@ -52,14 +37,14 @@ def commanded_section(run: RunRecord) -> str:
     arrays = run.arrays
     if "success" not in arrays:
         return ""
-    success, texts = arrays["success"].astype(bool), _texts(run)
+    success, texts = arrays["success"] >= REACHED, _texts(run)
     count = min(SHOWN, len(success))
     of = f"The first {count} of {len(success)} test goals, not selected."
     if {"start_images", "goal_images", "final_images"} <= arrays.keys():
         cards = [_card(run, index, bool(success[index]), texts[index] if texts else "") for index in range(count)]
         return section(
             "Commanded goals",
-            f"{of} Each as start, commanded picture, and what the policy reached.",
+            f"{of} Start, commanded picture, and what the policy reached; ticked where most of the last five steps fulfil the goal.",
             f'<div class="cards">{"".join(cards)}</div>',
         )
     if "achieved" not in arrays or "desired" not in arrays:
@@ -78,8 +63,8 @@ def commanded_section(run: RunRecord) -> str:
 def _card(run: RunRecord, index: int, reached: bool, text: str) -> str:
     parts = [run.arrays[key][index] for key in ("start_images", "goal_images", "final_images")]
     verdict = '<span class="good">✓ reached</span>' if reached else '<span class="bad">✗ missed</span>'
-    names = "<span>start</span><span>goal</span><span>reached</span>"
-    shown = picture(strip([np.stack(parts)]), f"goal {index + 1}: start, goal, reached")
+    names = "<span>start</span><span>goal</span><span>at the end</span>"
+    shown = picture(strip([np.stack(parts)]), f"goal {index + 1}: start, goal, end")
     return (
         f'<div class="card">{shown}<div class="names">{names}</div>'
         f'<div class="verdict"><span>{index + 1}. {escape(text)}</span>{verdict}</div></div>'
@@ -93,7 +78,7 @@ def film_figure(run: RunRecord) -> str:
         return ""
     success, texts, count = run.arrays.get("success"), _texts(run), len(frames)
     try:
-        marks = None if success is None or len(success) < count else [bool(mark) for mark in success[:count]]
+        marks = None if success is None or len(success) < count else [bool(mark >= REACHED) for mark in success[:count]]
         path = film(frames, goals, run.path / "videos" / "commanded_goals.mp4", success=marks, figures=texts[:count] or None)
     except UserError as error:
         run.notes.append(str(error))

@@ -11,6 +11,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from gcrl.statistics import mean_interval
+
 Floats = NDArray[np.float64]
 
 # Placeholder colours that the page's style sheet replaces, so that one chart serves light and dark pages.
@@ -75,17 +77,11 @@ def chart(draw: Callable[[Any], None], size: tuple[float, float] = (3.9, 2.4), t
 
 
 def interval(values: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return mean, low and high (n,) of values (seeds, n): the 95 % Student interval across seeds; NaN marks a missing seed."""
-    from scipy.stats import t
-
-    count = np.isfinite(values).sum(axis=0)
-    safe = np.where(np.isfinite(values), values, 0.0)
-    mean = np.divide(safe.sum(axis=0), count, out=np.full(count.shape, np.nan), where=count > 0)
-    squares = np.where(np.isfinite(values), (values - mean) ** 2, 0.0).sum(axis=0)
-    half = np.where(
-        count > 1, t.ppf(0.975, np.maximum(count - 1, 1)) * np.sqrt(squares / np.maximum(count - 1, 1) / np.maximum(count, 1)), 0.0
-    )
-    return mean, mean - half, mean + half
+    """Return mean, low and high (n,) of values (seeds, n), the 95 % interval across seeds; NaN marks a seed without a value."""
+    columns = [column[np.isfinite(column)] for column in values.T]
+    nothing = (np.nan,) * 3
+    mean, low, high = np.array([mean_interval(column) if len(column) else nothing for column in columns]).reshape(-1, 3).T
+    return mean, low, high
 
 
 def curves(
@@ -99,17 +95,15 @@ def curves(
         for index, line in enumerate(lines):
             colour = COLOURS[index % len(COLOURS)]
             axes.plot(line.x, line.mean, color=colour, lw=1.6, marker="o", ms=3 if len(line.x) < 60 else 0, label=line.label or None)
-            if line.low is not None and line.high is not None and np.any(line.high > line.low):
+            if line.low is not None and line.high is not None and np.isfinite(line.high).any():
                 axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.18, lw=0)
             if line.untrained is not None:
                 axes.axhline(line.untrained, color=colour, ls=(0, (4, 3)), lw=1, alpha=0.8)
             if line.final is not None and len(line.x):
                 value, low, high = line.final
-                at = axes.get_xlim()[1] if index == 0 else line.x[-1]
-                at = line.x[-1] + 0.03 * (line.x[-1] - line.x[0]) if len(line.x) > 1 else at
-                axes.errorbar(
-                    [at], [value], [[max(0, value - low)], [max(0, high - value)]], fmt="D", ms=5, color=colour, capsize=3, lw=1.2
-                )
+                at = line.x[-1] + 0.03 * (line.x[-1] - line.x[0])  # beside the last evaluation, not on it
+                bars = [[max(0.0, value - low)], [max(0.0, high - value)]] if np.isfinite([low, high]).all() else None
+                axes.errorbar([at], [value], bars, fmt="D", ms=5, color=colour, capsize=3, lw=1.2)
         if rate:
             axes.set_ylim(-0.03, 1.03)
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -163,7 +157,7 @@ def coverage(
         )
         if goals is not None and np.isfinite(goals).any():
             step = 1 + len(goals) // 600
-            axes.scatter(goal_epochs[::step], goals[::step], s=5, color=COLOURS[1], alpha=0.65, lw=0)
+            axes.scatter(goal_epochs[::step], goals[::step], s=7, color=COLOURS[1], alpha=0.7, lw=0)
         if commanded is not None and len(commanded):
             axes.scatter(np.full(len(commanded), last + 0.5), commanded, marker=0, s=36, color=GOOD, lw=0.8, clip_on=False)
         axes.set_xlim(first - 0.5, last + 0.5)
@@ -229,7 +223,7 @@ def stacked(epochs: Floats, seconds: dict[str, Floats], title: str) -> str:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("epoch")
         axes.set_ylabel("s")
-        axes.set_ylim(0, 1.25 * max(float(base.max()), 1e-9))
-        axes.legend(ncols=3, loc="upper left")
+        axes.set_ylim(0, 1.2 * max(float(base.max()), 1e-9))
+        axes.legend(ncols=5, loc="upper left", columnspacing=1.2, handlelength=1.0)
 
     return chart(draw, (5.2, 2.6), title)

@@ -77,10 +77,10 @@ def _tiles(runs: list[RunRecord]) -> str:
         label = "success" if name == "success_rate" else label
         shown = f"{number(value, name)} {unit}".strip()
         lines = [f'<b>{escape(shown)}</b><span class="name">{escape(label)}</span>']
-        if bounds:
+        if span(bounds, name):
             lines.append(f'<span class="muted">95 % interval {escape(span(bounds, name))}</span>')
         if untrained is not None:
-            extra = f" ({span(untrained_bounds, name)})" if untrained_bounds else ""
+            extra = f" ({span(untrained_bounds, name)})" if span(untrained_bounds, name) else ""
             lines.append(f'<span class="muted">untrained {escape(number(untrained, name) + extra)}</span>')
         tiles.append(f"<div{' class=first' if not tiles else ''}>{''.join(lines)}</div>")
     evaluation = evaluated[0].evaluation or {}
@@ -136,4 +136,4 @@ def _column(name: str, runs: list[RunRecord]) -> str:
 
 def _interval_cell(group: list[RunRecord], name: str) -> str:
     value, bounds, _, _ = _figure(group, name)
-    return "–" if value is None else f"{number(value, name)} ({span(bounds, name)})" if bounds else number(value, name)
+    return "–" if value is None else f"{number(value, name)} ({span(bounds, name)})" if span(bounds, name) else number(value, name)

@@ -74,6 +74,8 @@ def learning_section(groups: dict[str, list[RunRecord]]) -> str:
     evaluated, other, constant = [], [], []
     for key in sorted(keys, key=lambda key: (key != "eval/success_rate", key == "eval/distance")):
         values = np.concatenate([run.series(key)[1] for run in runs])
+        if key == "eval/distance" and _repeats(runs, keys):
+            continue
         if key.startswith("eval/"):
             evaluated.append(_panel(groups, key, against))
         elif len(values) > 1 and np.ptp(values) == 0:
@@ -91,6 +93,12 @@ def learning_section(groups: dict[str, list[RunRecord]]) -> str:
     if any(len(group) > 1 for group in groups.values()):
         lede += " Line: mean over seeds; band: its 95 % interval."
     return section("Learning curves", lede, body)
+
+
+def _repeats(runs: Sequence[RunRecord], keys: Sequence[str]) -> bool:
+    """Whether the distance is one of the task's own figures under another name."""
+    own = [key for key in keys if key.startswith("eval/") and key != "eval/distance"]
+    return any(all(np.array_equal(run.series("eval/distance"), run.series(key)) for run in runs) for key in own)
 
 
 def _panel(groups: dict[str, list[RunRecord]], key: str, against: str, small: bool = False) -> str:

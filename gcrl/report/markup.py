@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def number(value: Any, name: str = "") -> str:
-    """Return `value` with three significant digits; a rate as per cent, a count with thin spaces, a missing value as a dash."""
+def number(value: Any, name: str = "", digits: int = 3) -> str:
+    """Return `value` with `digits` significant digits; a rate as per cent, a count with thin spaces, a missing value as a dash."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return "–" if value is None else str(value)
     if not math.isfinite(value):
@@ -26,14 +26,18 @@ def number(value: Any, name: str = "") -> str:
         return f"{int(value):,}".replace(",", "\u202f")
     if abs(value) >= 1000:
         return f"{value:,.0f}".replace(",", "\u202f")
-    return f"{value:.3g}" if abs(value) < 1e-3 or abs(value) >= 100 else f"{value:.{2 - math.floor(math.log10(abs(value)))}f}"
+    if abs(value) < 1e-4 or abs(value) >= 100:
+        return f"{value:.{digits}g}"
+    return f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
 
 
 def span(bounds: Any, name: str = "") -> str:
     """Return an interval as ``lo–hi``, or an empty string when there is none."""
     if not isinstance(bounds, Sequence) or len(bounds) != 2:
         return ""
-    low, high = (number(bound, name) for bound in bounds)
+    if not all(isinstance(bound, (int, float)) and math.isfinite(bound) for bound in bounds):
+        return ""
+    low, high = (number(bound, name, digits=2) for bound in bounds)
     return f"{low.removesuffix(' %')}–{high}" if name.endswith("rate") else f"{low}–{high}"
 
 

@@ -31,9 +31,12 @@ def proposals_section(run: RunRecord, practised: Practised) -> str:
 def _pictures(practised: Practised) -> str:
     rows, columns = [], max(len(a.goals if a.goals is not None else a.finals) for a in practised.attempts)  # type: ignore[arg-type]
     for attempt in practised.attempts:
-        shown = [part for part in (attempt.goals, attempt.finals) if part is not None]
-        sheet = picture(strip(shown, columns=columns), f"epoch {attempt.epoch}")
-        rows.append(f'<div class="row"><div class="epoch">epoch<br> {attempt.epoch}</div><div>{sheet}</div></div>')
+        shown = {"goal": attempt.goals, "where it ended": attempt.finals}
+        parts = {name: part for name, part in shown.items() if part is not None}
+        sheet = picture(strip(list(parts.values()), columns=columns), f"epoch {attempt.epoch}: {', '.join(parts)}")
+        names = [f"<span>{name}</span>" for name in parts]
+        names[0] = f"<div>epoch {attempt.epoch}<br> {names[0]}</div>"
+        rows.append(f'<div class="row"><div class="epoch">{"".join(names)}</div><div>{sheet}</div></div>')
     if all(attempt.goals is None for attempt in practised.attempts):
         return section(
             "What was practised", "Where attempts ended, evenly spread over each epoch; the goals have no pictures.", "".join(rows)

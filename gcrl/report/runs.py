@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.errors import UserError, did_you_mean
+from gcrl.metrics_log import read_metrics
 
-UNITS = ("rad", "deg", "mm", "cm", "m", "s", "px")
+UNITS = ("rad", "deg", "mm", "cm", "m", "s", "px", "units")
 _NOT_FIGURES = {"success_rate", "episodes", "env_steps", "updates", "wall_s", "seed", "epoch", "horizon"}
 
 
@@ -71,13 +72,10 @@ class RunRecord:
         return next((row[key] for row in reversed(self.metrics) if key in row), None)
 
     def figures(self) -> list[str]:
-        """Names of the evaluation's task figures: every number that is not bookkeeping, ``distance`` last."""
-        found = [
-            key
-            for key, value in (self.evaluation or {}).items()
-            if key not in _NOT_FIGURES and isinstance(value, (int, float)) and not isinstance(value, bool)
-        ]
-        return sorted(found, key=lambda key: key == "distance")
+        """Names of the evaluation's task figures, ``distance`` last, or left out where it repeats another figure."""
+        numbers = {key: value for key, value in (self.evaluation or {}).items() if _finite(value) and key not in _NOT_FIGURES}
+        repeated = any(numbers.get("distance") == value for key, value in numbers.items() if key != "distance")
+        return [key for key in numbers if key != "distance"] + ["distance"] * ("distance" in numbers and not repeated)
 
     def series(self, key: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return epochs (n,) and values (n,) of `key` in the epochs that logged it as a finite number."""
@@ -125,7 +123,7 @@ def load_run(path: Path | str) -> RunRecord:
     run.command = command.read_text().strip() if command.is_file() else ""
     run.system = _json(run, "system.json") or {}
     run.evaluation = _json(run, "evaluation.json")
-    run.metrics = _metrics(run)
+    run.metrics = read_metrics(path)
     if (path / "evaluation.npz").is_file():
         try:
             with np.load(path / "evaluation.npz", allow_pickle=False) as arrays:
@@ -150,20 +148,6 @@ def _json(run: RunRecord, name: str) -> dict[str, Any] | None:
         run.notes.append(f"{name} is not valid JSON and was left out.")
         return None
     return value if isinstance(value, dict) else None
-
-
-def _metrics(run: RunRecord) -> list[dict[str, Any]]:
-    """Read metrics.jsonl; a run that was resumed may log an epoch twice, and a killed one ends in half a line."""
-    file = run.path / "metrics.jsonl"
-    rows: dict[Any, dict[str, Any]] = {}
-    for number, line in enumerate(file.read_text().splitlines() if file.is_file() else []):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, Mapping):
-            rows[row.get("epoch", number)] = dict(row)
-    return list(rows.values())
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
