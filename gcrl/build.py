@@ -77,7 +77,9 @@ def import_class(target: str, name: str) -> type[Any]:
         raise UserError(f"{name}: cannot import {module_name} ({error}); expected an installed module or one in this folder") from error
     cls = getattr(module, class_name, None)
     if cls is None:
-        classes = [key for key, value in vars(module).items() if inspect.isclass(value) and value.__module__ == module_name]
+        classes = [
+            key for key, value in vars(module).items() if inspect.isclass(value) and value.__module__ == module_name and key[0] != "_"
+        ]
         raise unknown(f"class of {module_name} for {name}", class_name, classes)
     if not inspect.isclass(cls):
         raise UserError(f"{name}: {target} is a {type(cls).__name__}, expected a class")

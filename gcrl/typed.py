@@ -39,7 +39,7 @@ def describe(annotation: Any) -> str:
     if origin is tuple and arguments[-1] is not Ellipsis:
         return f"a list of {len(arguments)} ({', '.join(describe(argument) for argument in arguments)})"
     if origin is tuple or origin in SEQUENCES:
-        return f"a list of {describe(arguments[0])}" if arguments else "a list"
+        return f"a list (each {describe(arguments[0])})" if arguments else "a list"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(annotation, str(annotation))
 
 
