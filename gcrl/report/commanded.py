@@ -28,8 +28,9 @@ def goal_figures(run: RunRecord) -> tuple[str, str, NDArray[np.float64]] | None:
 
 
 def _texts(run: RunRecord) -> list[str]:
+    """Return the figure of every goal with its unit: ``0.052 rad``."""
     found = goal_figures(run)
-    return [] if found is None else [f"{found[0]} {number(value)} {found[1]}".strip() for value in found[2]]
+    return [] if found is None else [f"{number(value, digits=2)} {found[1]}".strip() for value in found[2]]
 
 
 def commanded_section(run: RunRecord) -> str:
@@ -39,7 +40,8 @@ def commanded_section(run: RunRecord) -> str:
         return ""
     success, texts = arrays["success"] >= REACHED, _texts(run)
     count = min(SHOWN, len(success))
-    of = f"The first {count} of {len(success)} test goals, not selected."
+    figure = goal_figures(run)
+    of = f"The first {count} of {len(success)} test goals, not selected" + (f"; the number is the {figure[0]}." if figure else ".")
     if {"start_images", "goal_images", "final_images"} <= arrays.keys():
         cards = [_card(run, index, bool(success[index]), texts[index] if texts else "") for index in range(count)]
         return section(
@@ -51,7 +53,7 @@ def commanded_section(run: RunRecord) -> str:
         return ""
     achieved, desired = arrays["achieved"].astype(np.float64), arrays["desired"].astype(np.float64)
     rows = [[str(i + 1), texts[i] if texts else "", "reached" if success[i] else "missed"] for i in range(count)]
-    body, lede = table(["goal", "error", ""], rows), of
+    body, lede = table(["goal", figure[0] if figure else "", ""], rows), of
     if desired.shape[1] <= 3:
         factors = run.factors if len(run.factors) == desired.shape[1] else [f"goal_{i}" for i in range(desired.shape[1])]
         labels = [" / ".join(filter(None, unit_of(factor))) for factor in factors]
@@ -83,9 +85,9 @@ def film_figure(run: RunRecord) -> str:
     except UserError as error:
         run.notes.append(str(error))
         return ""
-    caption = (
-        f"<figcaption>Commanded goals 1 to {count}: left the goal picture, right the robot, under the deterministic policy.</figcaption>"
-    )
+    figure = goal_figures(run)
+    named = f" The number at the end is the {escape(figure[0])}." if figure else ""
+    caption = f"<figcaption>Commanded goals 1 to {count}: left the goal picture, right the robot.{named}</figcaption>"
     return f"<figure>{_moving(path, frames, goals)}{caption}</figure>"
 
 

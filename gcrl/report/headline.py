@@ -47,15 +47,15 @@ def _facts(runs: list[RunRecord]) -> str:
     steps = [run.last("env_steps") for run in runs]
     updates = [run.last("updates") for run in runs]
     walls = [run.last("wall_s") for run in runs]
-    facts = [
-        ("environment steps", number(_mean(steps))),
-        ("updates", number(_mean(updates))),
-        ("wall time" + (" a run" if len(runs) > 1 else ""), duration(_mean(walls))),
-        ("seed" + ("s" if len(runs) > 1 else ""), seeds),
-        ("date", first.date),
+    costs = [
+        (number(_mean(steps)), "environment steps"),
+        (number(_mean(updates)), "updates"),
+        (duration(_mean(walls)), "wall time" + (" a run" if len(runs) > 1 else "")),
     ]
-    items = "".join(f"<li>{escape(value)} <span>{escape(name)}</span></li>" for name, value in facts if value != "–")
-    return f'<ul class="facts">{items}</ul>'
+    items = [f"<li>{escape(value)} <span>{escape(name)}</span></li>" for value, name in costs if value != "–"]
+    origin = [("seeds" if len(runs) > 1 else "seed", seeds), ("on", first.date)]
+    items += [f"<li><span>{name}</span> {escape(value)}</li>" for name, value in origin]
+    return f'<ul class="facts">{"".join(items)}</ul>'
 
 
 def _mean(values: list[Any]) -> float | None:

@@ -63,7 +63,7 @@ def _planes(run: RunRecord, practised: Practised) -> str:
         if np.isfinite(goals).any():
             charts.append(fig.plane(goals, frames, f"epoch {epoch}", labels, limits))  # type: ignore[arg-type]
     lede = "Goals that the robot asked of itself (orange) over what it achieved (blue), in the plane of the two factors that vary most."
-    return section("Goals proposed over time", lede, f'<div class="charts small">{"".join(charts)}</div>' if charts else "")
+    return section("Goals proposed over time", lede, f'<div class="charts five">{"".join(charts)}</div>' if charts else "")
 
 
 def coverage_section(run: RunRecord, practised: Practised) -> str:
