@@ -29,9 +29,9 @@ class BitFlipEnv(gymnasium.Env[dict[str, Any], Any]):
     capabilities = Capabilities(state=True)
 
     def __init__(self, n: int = 20) -> None:
-        if int(n) != n or n < 1:
-            raise UserError(f"n={n} is not a number of bits; expected an integer of at least 1 (nearest: 1)")
-        self.n = self.horizon = int(n)
+        if not isinstance(n, int) or n < 1:
+            raise UserError(f"n={n!r} is not a number of bits; expected an integer of at least 1 (nearest: 1)")
+        self.n = self.horizon = n
         self.factors = tuple(f"bit_{index}" for index in range(self.n))
         bits = spaces.Box(0.0, 1.0, (self.n,), np.float32)
         self.observation_space = spaces.Dict({"observation": bits, "achieved_goal": bits, "desired_goal": bits})

@@ -86,12 +86,12 @@ class CorridorEnv(gymnasium.Env[dict[str, Any], Any]):
     capabilities = Capabilities(state=True, render_state=True, goal_states=True, expert=True)
 
     def __init__(self, noise: float = NOISE, picture_size: int = 48) -> None:
-        if not 0.0 <= noise < OUTER:
-            raise UserError(f"noise={noise} is not a standard deviation in units; expected 0 to {OUTER} (nearest: {NOISE})")
-        if picture_size < 8:
-            raise UserError(f"picture_size={picture_size} is too small for the ring; expected at least 8 pixels (nearest: 8)")
+        if not isinstance(noise, (int, float)) or not 0.0 <= noise < OUTER:
+            raise UserError(f"noise={noise!r} is not a standard deviation in units; expected 0 to {OUTER} (nearest: {NOISE})")
+        if not isinstance(picture_size, int) or picture_size < 8:
+            raise UserError(f"picture_size={picture_size!r} does not show the ring; expected at least 8 pixels (nearest: 8)")
         self.noise = float(noise)
-        self.picture_size = int(picture_size)
+        self.picture_size = picture_size
         area = spaces.Box(-OUTER, OUTER, (2,), np.float32)
         self.observation_space = spaces.Dict({"observation": area, "achieved_goal": area, "desired_goal": area})
         self.action_space = spaces.Box(-OUTER, OUTER, (2,), np.float32)

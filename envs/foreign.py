@@ -11,10 +11,12 @@ from gymnasium import spaces
 
 from envs.api import Bools, Capabilities, Floats, GoalSet, Images
 from envs.errors import UserError, unknown
-from envs.foreign_state import MujocoState, set_inner_goal
+from envs.foreign_state import MujocoState, mujoco_can_draw, runs_on_mujoco, set_inner_goal
+from envs.signatures import keywords
 from envs.snapshot import generator_state, pack, unpack
 
 _KEYS = ("observation", "achieved_goal", "desired_goal")
+_SIZES = ("width", "height", "render_width", "render_height")
 _SPLITS = {"test": 1, "tune": 2}
 _GOALS_PER_SPLIT = 100
 _MAZE_THRESHOLD = 0.45  # metres; written into gymnasium-robotics' mazes, which have no attribute for it
@@ -45,22 +47,23 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
         proprioception: tuple[int, ...] = (),
         **kwargs: Any,
     ) -> None:
-        self.env_id, self._kwargs, self.image_size = env_id, kwargs, int(image_size)
+        self.env_id, self._kwargs = env_id, kwargs
         self._proprioception = list(proprioception)
-        if image_size < 0:
-            raise UserError(f"image_size={image_size} is not a size; expected a number of pixels, or 0 for no image (nearest: 0)")
+        if not isinstance(image_size, int) or image_size < 0:
+            raise UserError(f"image_size={image_size!r} is not a size; expected a number of pixels, or 0 for no image (nearest: 0)")
+        self.image_size = image_size
         self._inner = self._build(render=self.image_size > 0)
         self._scratch: gymnasium.Env[Any, Any] | None = None
         space = self._inner.observation_space
         if not isinstance(space, spaces.Dict) or not all(isinstance(space.spaces.get(key), spaces.Box) for key in _KEYS):
-            raise UserError(
-                f"{env_id} is not a goal environment: expected a Dict observation with the boxes {', '.join(_KEYS)}, got {space}"
-            )
+            parts = space.items() if isinstance(space, spaces.Dict) else [("a single", space)]
+            found = ", ".join(f"{key} {type(part).__name__}" for key, part in parts)
+            raise UserError(f"{env_id} is not a goal environment: expected the boxes {', '.join(_KEYS)} in its observation, got {found}")
         spec = gymnasium.spec(env_id)
         limit = horizon if horizon is not None else spec.max_episode_steps
-        if limit is None or limit < 1:
-            raise UserError(f"{env_id} has horizon={limit}; expected at least 1 step: give horizon=, for example 50")
-        self.horizon = int(limit)
+        if not isinstance(limit, int) or limit < 1:
+            raise UserError(f"{env_id} has horizon={limit!r}; expected a whole number of steps from 1: give horizon=, for example 50")
+        self.horizon = limit
         entries = int(np.prod(space["observation"].shape or ()))
         if any(not 0 <= index < entries for index in self._proprioception):
             raise UserError(f"proprioception={proprioception} leaves the observation of {env_id}; expected indices from 0 to {entries - 1}")
@@ -190,7 +193,12 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
             self._scratch.close()
 
     def _build(self, *, render: bool) -> gymnasium.Env[Any, Any]:
-        drawing = {"render_mode": "rgb_array"} if render else {}
+        drawing: dict[str, Any] = {}
+        if render:
+            drawing["render_mode"] = "rgb_array"
+            # Drawing small is faster than drawing large and shrinking; not every environment can.
+            takes = keywords(load_entry(gymnasium.spec(self.env_id))) - set(self._kwargs)
+            drawing.update({name: self.image_size for name in _SIZES if name in takes})
         try:
             # -1: no time limit inside; the clock is ours, so that it can be saved and the horizon overridden.
             return gymnasium.make(self.env_id, max_episode_steps=-1, disable_env_checker=True, **drawing, **self._kwargs)
@@ -205,8 +213,8 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
         if threshold is None and "gymnasium_robotics.envs.maze" in type(env).__module__:
             threshold = _MAZE_THRESHOLD
         if threshold is not None:
-            if not threshold > 0:
-                raise UserError(f"success_threshold={threshold} is not a distance; expected a positive number in the units of the goals")
+            if not isinstance(threshold, (int, float)) or not threshold > 0:
+                raise UserError(f"success_threshold={threshold!r} is not a distance; expected a positive number in the units of the goals")
             limit = float(threshold)
             return lambda achieved, desired: _distance(achieved, desired) <= limit
         for owner, name in ((env, "_is_success"), (task, "is_success")):
@@ -244,6 +252,8 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
     def _picture(self) -> Images:
         from PIL import Image
 
+        if runs_on_mujoco(self._inner) and not mujoco_can_draw():
+            raise _no_pictures(self.env_id, "MuJoCo has no OpenGL context without a display")
         try:
             frame = self._inner.render()
         except Exception as error:  # every renderer fails in its own way; all of them mean the same to the user
@@ -252,6 +262,15 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
             raise _no_pictures(self.env_id, f"render() returned {type(frame).__name__}")
         size = (self.image_size, self.image_size)
         return np.asarray(Image.fromarray(np.asarray(frame[..., :3], np.uint8)).resize(size, Image.Resampling.BOX), np.uint8)
+
+
+def load_entry(spec: Any) -> Any:
+    """Return the class or function that a Gymnasium registration names. Raises `UserError` where it cannot be imported."""
+    try:
+        entry = spec.entry_point
+        return gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{spec.id} cannot be imported: {_first_line(error)}") from error
 
 
 def _distance(achieved_goal: Floats, desired_goal: Floats) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import gymnasium
@@ -36,6 +38,17 @@ def set_inner_goal(env: gymnasium.Env[Any, Any], goal: Floats) -> bool:
     return True
 
 
+def runs_on_mujoco(env: gymnasium.Env[Any, Any]) -> bool:
+    """Return whether `env` holds MuJoCo's data."""
+    return type(getattr(env.unwrapped, "data", None)).__name__ == "MjData"
+
+
+def mujoco_can_draw() -> bool:
+    """Return false where MuJoCo is bound to fail: its default library needs a display, and a second failure ends the process."""
+    headless = sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return not headless or os.environ.get("MUJOCO_GL", "").lower() in ("egl", "osmesa")
+
+
 class MujocoState:
     """Reads and writes the exact state of a MuJoCo goal environment: physics, what lags behind it, goal, generators.
 
@@ -53,10 +66,8 @@ class MujocoState:
     @classmethod
     def of(cls, env: gymnasium.Env[Any, Any]) -> MujocoState | None:
         """Return the reader for `env`, or None where it is none of gymnasium-robotics' MuJoCo tasks."""
-        inner: Any = env.unwrapped
-        if not type(inner).__module__.startswith("gymnasium_robotics.") or type(getattr(inner, "data", None)).__name__ != "MjData":
-            return None
-        return cls(env)
+        ours = type(env.unwrapped).__module__.startswith("gymnasium_robotics.") and runs_on_mujoco(env)
+        return cls(env) if ours else None
 
     def save(self) -> dict[str, NDArray[Any]]:
         """Return the state as arrays."""

@@ -13,7 +13,8 @@ import gymnasium
 
 from envs.api import TaskEnv
 from envs.errors import UserError, did_you_mean, unknown
-from envs.foreign import ForeignEnv
+from envs.foreign import ForeignEnv, load_entry
+from envs.signatures import keywords
 
 OWN = {
     "gcrl/Door-v0": "envs.door:DoorEnv",
@@ -44,10 +45,10 @@ def make(env_id: str, **kwargs: Any) -> TaskEnv:
         target = env_id
     if target is None:
         spec = _gymnasium_spec(env_id)
-        _check_keywords(env_id, kwargs, _keywords(ForeignEnv) | _keywords(_load_entry(spec.entry_point)))
-        return ForeignEnv(env_id, **kwargs)
+        _check_keywords(env_id, kwargs, (keywords(ForeignEnv) | keywords(load_entry(spec))) - {"env_id"})
+        return ForeignEnv(spec.id, **kwargs)
     found = _load(env_id, target)
-    _check_keywords(env_id, kwargs, _keywords(found))
+    _check_keywords(env_id, kwargs, keywords(found))
     env = found(**kwargs)
     if not isinstance(env, TaskEnv):
         raise UserError(
@@ -84,36 +85,19 @@ def _load(env_id: str, target: str) -> Any:
 
 def _gymnasium_spec(env_id: str) -> Any:
     """Return the registration of a Gymnasium id, importing packages that are known to register goal environments if need be."""
-    for package in (None, *_GYMNASIUM_PACKAGES):
-        if package is not None:
+    module, _, name = env_id.rpartition(":")  # Gymnasium's own "module:Name-v0"
+    for package in (module, *_GYMNASIUM_PACKAGES):
+        if package:
             # gymnasium-robotics prints a notice on import, which would end up in output that programs read.
             with contextlib.suppress(ImportError), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 importlib.import_module(package)
-        with contextlib.suppress(gymnasium.error.Error, ImportError, ValueError):
-            return gymnasium.spec(env_id)
+        with contextlib.suppress(gymnasium.error.Error, ValueError):
+            return gymnasium.spec(name)
     names = [*available(), *gymnasium.registry]
     short = {name.rpartition("/")[2]: name for name in available()}  # "Door-v0" means gcrl/Door-v0
     near = f" (did you mean '{short[env_id]}'?)" if env_id in short else did_you_mean(env_id, names)
     expected = f"expected one of {', '.join(sorted(available()))}, module:Class or the id of a Gymnasium goal environment"
     raise UserError(f"unknown environment '{env_id}'{near}; {expected}")
-
-
-def _load_entry(entry: Any) -> Any:
-    return gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
-
-
-def _keywords(found: Any) -> set[str]:
-    """Return the keyword names that a class takes, those of its bases included where it passes ``**kwargs`` on."""
-    names: set[str] = set()
-    for owner in inspect.getmro(found) if inspect.isclass(found) else (found,):
-        function = vars(owner).get("__init__") if inspect.isclass(owner) else owner
-        if function is None or owner is object:
-            continue
-        parameters = inspect.signature(function).parameters.values()
-        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
-    return names - {"self", "env_id"}
 
 
 def _check_keywords(env_id: str, kwargs: dict[str, Any], valid: set[str]) -> None:
