@@ -1,0 +1,473 @@
+"""Agents learn small goal-conditioned tasks, repeat themselves exactly, and say what is wrong with what they are given."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from envs.errors import UserError
+from gcrl.agents import losses
+from gcrl.agents.api import Agent, Batch
+from gcrl.agents.dqn import DQN
+from gcrl.agents.networks import Critics, GaussianActor
+from gcrl.agents.products import linear
+from gcrl.agents.sac import SAC
+from gcrl.agents.scripted import Oracle
+from gcrl.agents.targets import polyak, value_range
+from gcrl.agents.td3 import TD3
+
+BOX = spaces.Box(-1.0, 1.0, (2,), np.float32)
+WIDE = spaces.Box(np.array([-3.0, 0.0], np.float32), np.array([1.0, 0.5], np.float32))
+DDPG = {"critics": 1, "policy_delay": 1, "target_noise": 0.0}
+HER = {**DDPG, "exploration_noise": 0.2, "random_actions": 0.3, "action_l2": 1.0, "reward_range": (-1.0, 0.0)}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def tensors(*arrays: Any) -> Batch:
+    """Return a batch of (inputs, actions, rewards, next_inputs, terminated, goals); whole-number actions stay whole."""
+    return Batch(*(torch.as_tensor(a if np.asarray(a).dtype == np.int64 else np.asarray(a, np.float32)) for a in arrays))
+
+
+def random_batch(rng: np.random.Generator, space: spaces.Space[Any] = BOX, rows: int = 32) -> Batch:
+    if isinstance(space, spaces.Box):
+        actions: Any = rng.uniform(space.low, space.high, (rows, 2))
+    else:
+        actions = rng.integers(4, size=rows)
+    return tensors(
+        rng.normal(size=(rows, 3)),
+        actions,
+        rng.normal(size=rows),
+        rng.normal(size=(rows, 3)),
+        rng.integers(2, size=rows).astype(np.float32),
+        rng.normal(size=(rows, 2)),
+    )
+
+
+def small(kind: str, seed: int = 0, **more: Any) -> Any:
+    """Return an agent of 3 inputs and 2 goal parameters with networks that are quick to run."""
+    if kind == "dqn":
+        return DQN(3, 2, spaces.Discrete(4), seed=seed, **({"hidden": (16, 16)} | more))
+    classes: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {"sac": (SAC, {}), "td3": (TD3, {}), "ddpg": (TD3, HER)}
+    cls, settings_ = classes[kind]
+    return cls(3, 2, WIDE, seed=seed, **({"hidden": (16, 16)} | settings_ | more))
+
+
+def space_of(kind: str) -> spaces.Space[Any]:
+    return spaces.Discrete(4) if kind == "dqn" else WIDE
+
+
+def generators(n: int, seed: int = 0) -> list[np.random.Generator]:
+    return [np.random.default_rng([seed, row]) for row in range(n)]
+
+
+def flat(state: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(state, dict):
+        return {key: leaf for name, value in state.items() for key, leaf in flat(value, f"{prefix}/{name}").items()}
+    return {prefix: np.asarray(state)}
+
+
+def same(one: Any, other: Any) -> bool:
+    a, b = flat(one), flat(other)
+    return a.keys() == b.keys() and all(a[key].dtype == b[key].dtype and np.array_equal(a[key], b[key]) for key in a)
+
+
+KINDS = ["sac", "td3", "ddpg", "dqn"]
+
+
+# ---- learning -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "more"), [("sac", {}), ("td3", {}), ("ddpg", {"action_l2": 0.0, "reward_range": None})])
+def test_one_step_bandit_is_solved(kind: str, more: dict[str, Any]) -> None:
+    """The reward is minus the squared distance of the action to the goal: the best action is the goal, in the environment's units."""
+    rng = np.random.default_rng(0)
+    agent = small(kind, hidden=(64, 64), lr=3e-3, **more)
+    low, high = WIDE.low, WIDE.high
+    for _ in range(400):
+        unit_goals, unit_actions = rng.uniform(-0.9, 0.9, (128, 2)), rng.uniform(-1, 1, (128, 2))
+        inputs = rng.normal(size=(128, 3))
+        rewards = -((unit_goals - unit_actions) ** 2).sum(-1)
+        agent.update(tensors(inputs, low + (unit_actions + 1) / 2 * (high - low), rewards, inputs, np.ones(128), unit_goals))
+    goals = rng.uniform(-0.9, 0.9, (200, 2)).astype(np.float32)
+    actions = agent.act(np.zeros((200, 3), np.float32), goals, None)
+    error = np.abs((actions - low) / (high - low) * 2 - 1 - goals)
+    assert error.mean() < 0.1
+    np.testing.assert_allclose(agent.value(np.zeros((200, 3), np.float32), goals), 0.0, atol=0.25)
+
+
+class PointMass:
+    """A point in [-1, 1]² that moves by 0.15 × action; success within 0.1 of the goal after 20 steps; rewards -1 until there."""
+
+    step_size, radius, horizon = 0.15, 0.1, 20
+
+    def episodes(self, agent: Agent, rng: np.random.Generator, n: int, mode: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        positions = np.zeros((n, self.horizon + 1, 2), np.float32)
+        positions[:, 0] = rng.uniform(-1, 1, (n, 2))
+        goals = rng.uniform(-1, 1, (n, 2)).astype(np.float32)
+        actions = np.zeros((n, self.horizon, 2), np.float32)
+        for t in range(self.horizon):
+            if mode == "random":
+                actions[:, t] = rng.uniform(-1, 1, (n, 2))
+            else:
+                actions[:, t] = agent.act(positions[:, t], goals, rng.spawn(n) if mode == "explore" else None)
+            positions[:, t + 1] = np.clip(positions[:, t] + self.step_size * actions[:, t], -1, 1)
+        return positions, actions, goals
+
+    def batch(self, positions: np.ndarray, actions: np.ndarray, goals: np.ndarray, rng: np.random.Generator, rows: int) -> Batch:
+        """Draw transitions; four of five goals become a position that the episode reached later (HER, strategy "future")."""
+        e, t = rng.integers(len(positions), size=rows), rng.integers(self.horizon, size=rows)
+        future = positions[e, rng.integers(t + 1, self.horizon + 1)]
+        goal = np.where(rng.random((rows, 1)) < 0.8, future, goals[e])
+        after = positions[e, t + 1]
+        reached = np.linalg.norm(after - goal, axis=-1) < self.radius
+        return tensors(positions[e, t], actions[e, t], reached - 1.0, after, np.zeros(rows), goal)
+
+
+@pytest.mark.parametrize("cls", [SAC, TD3])
+def test_point_mass_with_sparse_rewards_is_solved_by_hindsight(cls: type[SAC] | type[TD3]) -> None:
+    task, rng = PointMass(), np.random.default_rng(1)
+    extra: dict[str, Any] = {} if cls is SAC else {"exploration_noise": 0.2, "random_actions": 0.3, "action_l2": 0.1}
+    agent: Any = cls(2, 2, BOX, seed=0, hidden=(64, 64), discount=0.9, tau=0.02, reward_range=(-1.0, 0.0), **extra)
+
+    def success() -> float:
+        positions, _, goals = task.episodes(agent, np.random.default_rng(2), 100, "greedy")
+        return float((np.linalg.norm(positions[:, -1] - goals, axis=-1) < task.radius).mean())
+
+    untrained = success()
+    data = task.episodes(agent, rng, 40, "random")
+    for _ in range(7):
+        for _ in range(150):
+            agent.update(task.batch(*data, rng, 128))
+        data = tuple(np.concatenate(pair) for pair in zip(data, task.episodes(agent, rng, 8, "explore")))
+    assert untrained < 0.3
+    assert success() > 0.9
+
+
+def test_bit_flip_is_solved_by_dqn_with_hindsight() -> None:
+    bits, rng = 6, np.random.default_rng(0)
+    agent = DQN(bits, bits, spaces.Discrete(bits), seed=0, hidden=(64,), reward_range=(-1.0, 0.0))
+
+    def play(n: int, explore: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        states = np.zeros((n, bits + 1, bits), np.float32)
+        states[:, 0] = rng.integers(2, size=(n, bits))
+        goals = rng.integers(2, size=(n, bits)).astype(np.float32)
+        actions = np.zeros((n, bits), np.int64)
+        for t in range(bits):
+            # An episode that is at its goal stays there.
+            moving = (states[:, t] != goals).any(-1)
+            actions[:, t] = agent.act(states[:, t], goals, rng.spawn(n) if explore else None)
+            states[:, t + 1] = states[:, t]
+            states[moving, t + 1, actions[moving, t]] = 1 - states[moving, t, actions[moving, t]]
+        return states, actions, goals
+
+    def success() -> float:
+        states, _, goals = play(64, explore=False)
+        return float((states[:, -1] == goals).all(-1).mean())
+
+    untrained = success()
+    parts = [play(16, explore=True)]
+    for _ in range(30):
+        states, actions, goals = (np.concatenate(part) for part in zip(*parts))
+        for _ in range(40):
+            e, t = rng.integers(len(states), size=128), rng.integers(bits, size=128)
+            goal = np.where(rng.random((128, 1)) < 0.8, states[e, rng.integers(t + 1, bits + 1)], goals[e])
+            # What an episode at its own goal "did" moved nothing: such steps are no transitions of the task.
+            moved = (states[e, t] != states[e, t + 1]).any(-1)
+            reached = (states[e, t + 1] == goal).all(-1)
+            rows = [a[moved] for a in (states[e, t], actions[e, t], reached - 1.0, states[e, t + 1], reached * 1.0, goal)]
+            agent.update(tensors(*rows))
+        parts.append(play(16, explore=True))
+    assert untrained < 0.3
+    assert success() > 0.95
+
+
+# ---- repeatability --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_seed_and_batches_give_the_same_bits(kind: str) -> None:
+    agents = [small(kind, seed=3), small(kind, seed=3), small(kind, seed=4)]
+    for agent in agents:
+        rng = np.random.default_rng(0)
+        for _ in range(5):
+            agent.update(random_batch(rng, space_of(kind)))
+    assert same(agents[0].state_dict(), agents[1].state_dict())
+    assert not same(agents[0].actor_state(), agents[2].actor_state())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_goes_on_from_a_saved_state_bit_by_bit(kind: str) -> None:
+    batches = [random_batch(np.random.default_rng(i), space_of(kind)) for i in range(14)]
+    through, saved, fresh = small(kind, seed=1), small(kind, seed=1), small(kind, seed=99)
+    for agent in (through, saved):
+        agent.set_normalizer(np.ones(3, np.float32), np.full(3, 2, np.float32), np.zeros(2, np.float32), np.ones(2, np.float32))
+    for batch in batches:
+        through.update(batch)
+    for batch in batches[:7]:
+        saved.update(batch)
+    state = saved.state_dict()
+    kept = copy.deepcopy(state)
+    fresh.load_state_dict(state)
+    for agent in (saved, fresh):  # the saved state is a copy: neither agent writes to it
+        for batch in batches[7:]:
+            agent.update(batch)
+    assert same(state, kept)
+    assert same(through.state_dict(), fresh.state_dict())
+    assert same(through.state_dict(), saved.state_dict())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_saved_before_the_first_update_can_be_loaded(kind: str) -> None:
+    agent, other = small(kind, seed=1), small(kind, seed=2)
+    other.load_state_dict(agent.state_dict())
+    for each in (agent, other):
+        each.update(random_batch(np.random.default_rng(0), space_of(kind)))
+    assert same(agent.state_dict(), other.state_dict())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_agent_acts_alike_from_the_actor_state_alone(kind: str) -> None:
+    agent, actor = small(kind, seed=1), small(kind, seed=2)
+    agent.set_normalizer(np.ones(3, np.float32), np.full(3, 2, np.float32), np.ones(2, np.float32), np.full(2, 3, np.float32))
+    state = agent.actor_state()
+    kept = {name: value.copy() for name, value in state.items()}
+    inputs, goals = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
+    goals = goals[:, :2]
+    expected, explored = agent.act(inputs, goals, None), agent.act(inputs, goals, generators(5))
+    agent.update(random_batch(np.random.default_rng(0), space_of(kind)))
+    assert same(state, kept)  # a snapshot, not a view
+    actor.load_actor_state(state)
+    np.testing.assert_array_equal(actor.act(inputs, goals, None), expected)
+    np.testing.assert_array_equal(actor.act(inputs, goals, generators(5)), explored)
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(1, 40), row=st.integers(0, 39), kind=st.sampled_from(KINDS))
+def test_a_row_acts_alike_whatever_is_beside_it(n: int, row: int, kind: str) -> None:
+    row %= n
+    rng = np.random.default_rng(n)
+    inputs, goals = rng.normal(size=(n, 3)).astype(np.float32), rng.normal(size=(n, 2)).astype(np.float32)
+    agent = small(kind, hidden=(64, 64))
+    alone = agent.act(inputs[[row]], goals[[row]], [generators(n)[row]])
+    np.testing.assert_array_equal(agent.act(inputs, goals, generators(n))[row], alone[0])
+    np.testing.assert_array_equal(agent.value(inputs, goals)[row], agent.value(inputs[[row]], goals[[row]])[0])
+    broken = np.where(np.arange(n)[:, None] == row, inputs, np.nan).astype(np.float32)
+    np.testing.assert_array_equal(agent.act(broken, goals, generators(n))[row], alone[0])
+
+
+# ---- actions --------------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=20, deadline=None)
+@given(kind=st.sampled_from(["sac", "td3", "ddpg"]), scale=st.floats(0.0, 1e6), explore=st.booleans())
+def test_actions_lie_in_the_environments_range(kind: str, scale: float, explore: bool) -> None:
+    rng = np.random.default_rng(0)
+    agent = small(kind, **({} if kind == "sac" else {"exploration_noise": 5.0}))
+    rows = (scale * rng.normal(size=(16, 5))).astype(np.float32)
+    actions = agent.act(rows[:, :3], rows[:, 3:], generators(16) if explore else None)
+    assert actions.shape == (16, 2)
+    assert actions.dtype == np.float32
+    assert (actions >= WIDE.low).all()
+    assert (actions <= WIDE.high).all()
+
+
+def test_discrete_actions_are_counted_from_the_first_of_the_space() -> None:
+    agent = DQN(3, 2, spaces.Discrete(4, start=5), seed=0, epsilon=1.0, hidden=(8,))
+    zeros = np.zeros((200, 3), np.float32)
+    assert set(agent.act(zeros, zeros[:, :2], generators(200))) == {5, 6, 7, 8}
+    assert np.isfinite(
+        float(agent.update(tensors(zeros, np.full(200, 8), *np.zeros((1, 200)), zeros, np.ones(200), zeros[:, :2]))["finite"])
+    )
+
+
+def test_epsilon_is_the_fraction_of_random_actions() -> None:
+    agent = small("dqn", epsilon=0.4)
+    zeros = np.zeros((2000, 3), np.float32)
+    greedy = agent.act(zeros, zeros[:, :2], None)
+    other = (agent.act(zeros, zeros[:, :2], generators(2000)) != greedy).mean()
+    assert other == pytest.approx(0.4 * 3 / 4, abs=0.04)
+
+
+@given(st.lists(st.tuples(st.floats(-50, 50, width=32), st.floats(-50, 50, width=32)), min_size=1, max_size=20))
+def test_oracle_acts_with_the_goal_in_the_environments_units(goals: list[tuple[float, float]]) -> None:
+    given_goals = np.array(goals, np.float32)
+    oracle = Oracle(3, 2, WIDE, seed=0, scale=(2.0, -10.0))
+    assert isinstance(oracle, Agent)
+    assert oracle.update(random_batch(np.random.default_rng(0))) == {}
+    actions = oracle.act(np.zeros((len(goals), 3), np.float32), given_goals, None)
+    np.testing.assert_array_equal(actions, np.clip(given_goals / np.float32([2, -10]), WIDE.low, WIDE.high))
+
+
+# ---- what the pieces promise ----------------------------------------------------------------------------------------------------
+
+
+def test_agents_satisfy_the_contract() -> None:
+    assert all(isinstance(small(kind), Agent) for kind in KINDS)
+
+
+@pytest.mark.parametrize("kind", ["sac", "ddpg"])
+def test_each_loss_moves_its_own_network_only(kind: str) -> None:
+    """With the critics' or the actor's optimiser at rest, that network stays as it was and the target moves only toward the critics."""
+    for resting in ("critics", "actor"):
+        agent = small(kind, tau=1.0)
+        agent.learner.optimizers[resting].step = lambda: None
+        before = agent.state_dict()["networks"]
+        agent.update(random_batch(np.random.default_rng(0), WIDE))
+        after = agent.state_dict()["networks"]
+        moved = {name for name in ("critics", "actor") if not same(before[name], after[name])}
+        assert moved == {"critics", "actor"} - {resting}
+        assert same(after["target_critics"], after["critics"])
+        assert all(parameter.grad is None for parameter in agent.target_critics.parameters())
+
+
+def test_frozen_critics_pass_gradients_to_actions_only() -> None:
+    critics = Critics(2, 5, (64, 64), torch.Generator().manual_seed(0))
+    x = torch.randn(70, 5, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    values = critics(x, frozen=True)
+    values.amin(0).sum().backward()
+    frozen = x.grad
+    assert all(parameter.grad is None for parameter in critics.parameters())
+    (wanted,) = torch.autograd.grad(critics(x).amin(0).sum(), x)
+    torch.testing.assert_close(frozen, wanted)
+    torch.testing.assert_close(values[:1], critics(x, frozen=True, members=1))
+
+
+@settings(max_examples=20, deadline=None)
+@given(rows=st.integers(1, 130), width=st.integers(1, 130), out=st.integers(1, 130))
+def test_linear_layers_equal_the_plain_ones_and_their_gradients(rows: int, width: int, out: int) -> None:
+    generator = torch.Generator().manual_seed(rows)
+    leaves = [torch.randn(shape, generator=generator, requires_grad=True) for shape in ((rows, width), (out, width), (out,))]
+    probe = torch.randn((rows, out), generator=generator)
+    one, other = linear(*leaves), F.linear(*leaves)
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    for a, b in zip(torch.autograd.grad(one, leaves, probe), torch.autograd.grad(other, leaves, probe)):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_log_probability_of_a_squashed_action_is_that_of_torch() -> None:
+    actor = GaussianActor(5, 2, (16,), torch.Generator().manual_seed(0))
+    x, noise = torch.randn(2, 40, 5, generator=torch.Generator().manual_seed(1))
+    actions, log_prob = actor.sample(x, noise[:, :2])
+    mean, log_std = actor(x)
+    squashed = torch.distributions.TransformedDistribution(
+        torch.distributions.Normal(mean, log_std.exp()), torch.distributions.transforms.TanhTransform()
+    )
+    torch.testing.assert_close(log_prob, squashed.log_prob(actions).sum(-1), rtol=1e-3, atol=1e-3)
+
+
+def test_temperature_rises_while_the_policy_is_less_random_than_wanted() -> None:
+    for entropy, direction in ((-5.0, 1), (5.0, -1)):
+        log_temperature = torch.zeros((), requires_grad=True)
+        loss, _ = losses.temperature_loss(log_temperature, torch.full((8,), -entropy), target_entropy=0.0)
+        loss.backward()  # type: ignore[no-untyped-call]
+        assert log_temperature.grad is not None
+        assert np.sign(-log_temperature.grad.item()) == direction
+
+
+@given(
+    reward=st.floats(-1, 0, width=32),
+    value=st.floats(-1e6, 1e6, width=32),
+    discount=st.floats(0.0, 0.99),
+    terminated=st.booleans(),
+)
+def test_targets_stay_within_what_rewards_can_sum_to(reward: float, value: float, discount: float, terminated: bool) -> None:
+    bounds = value_range("TD3", (-1.0, 0.0), discount)
+    assert bounds == pytest.approx((-1 / (1 - discount), 0.0))
+    r, v, end = (torch.tensor([x], dtype=torch.float32) for x in (reward, value, float(terminated)))
+    target = losses.td_target(r, end, v, discount, bounds).item()
+    assert bounds is not None
+    assert bounds[0] - 1e-3 <= target <= bounds[1]
+    free = losses.td_target(r, end, v, discount).item()
+    assert free == pytest.approx(reward if terminated else reward + discount * value, rel=1e-4, abs=1e-4)
+
+
+def test_polyak_moves_the_target_by_its_fraction() -> None:
+    one, other = (Critics(2, 3, (4,), torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    before = copy.deepcopy(one)
+    polyak(one, other, 0.25)
+    for now, old, goal in zip(one.parameters(), before.parameters(), other.parameters()):
+        torch.testing.assert_close(now, 0.75 * old + 0.25 * goal)
+
+
+def test_inputs_are_standardised_and_clipped() -> None:
+    agent = small("sac")
+    agent.set_normalizer(np.float32([10, 0, 0]), np.float32([2, 1, 0]), np.zeros(2, np.float32), np.ones(2, np.float32))
+    rows = agent.normalizer(torch.tensor([[14.0, -100.0, 0.0]]), torch.tensor([[0.5, 7.0]]))
+    torch.testing.assert_close(rows, torch.tensor([[2.0, -5.0, 0.0, 0.5, 5.0]]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_loss_that_is_not_finite_shows_in_the_metrics(kind: str) -> None:
+    agent = small(kind)
+    batch = random_batch(np.random.default_rng(0), space_of(kind))
+    assert np.isfinite(float(agent.update(batch)["finite"]))
+    batch.rewards[3] = torch.nan
+    metrics = agent.update(batch)
+    assert not np.isfinite(float(metrics["finite"]))
+    assert {"critic_loss", "q_mean", "q_min", "q_max"} <= metrics.keys()
+
+
+# ---- errors ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: SAC(3, 2, spaces.Discrete(4), seed=0), "did you mean agent=dqn"),
+        (lambda: SAC(3, 2, spaces.Box(-np.inf, np.inf, (2,)), seed=0), "bounded Box"),
+        (lambda: DQN(3, 2, BOX, seed=0), "did you mean agent=sac"),
+        (lambda: TD3(3, 2, BOX, seed=0, discount=1.5), "nearest valid: 0.99999"),
+        (lambda: TD3(3, 2, BOX, seed=0, policy_delay=0), "nearest valid: 1"),
+        (lambda: SAC(3, 2, BOX, seed=0, lr="fast"), "lr='fast'"),
+        (lambda: SAC(3, 2, BOX, seed=0, hidden=(64, 0)), "positive layer widths"),
+        (lambda: SAC(3, 2, BOX, seed=0, reward_range=(0.0, -1.0)), "lowest, highest"),
+        (lambda: Oracle(3, 5, BOX, seed=0), "goals have 5 parameters; expected 2"),
+        (lambda: Oracle(3, 2, BOX, seed=0, scale=(1.0, 0.0)), "finite factors other than 0"),
+        (lambda: small("sac").set_normalizer(*(np.zeros(2, np.float32),) * 4), "expected .5,.: 3 inputs, 2 goal parameters"),
+        (lambda: small("sac").set_normalizer(*(np.full(n, np.nan, np.float32) for n in (3, 3, 2, 2))), "not finite"),
+        (lambda: small("sac").act(np.zeros((3, 3), np.float32), np.zeros((2, 2), np.float32), None), "one goal per row"),
+        (lambda: small("sac").load_state_dict({}), "has no 'networks'"),
+        (lambda: small("sac").load_state_dict(small("td3").state_dict()), "saved SAC actor has 'body.weights.2'"),
+        (lambda: small("sac").load_actor_state(small("sac", hidden=(16, 8)).actor_state()), "expected .16, 16."),
+    ],
+)
+def test_bad_input_is_one_line_that_names_what_was_expected(build: Callable[[], Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        build()
+    assert "\n" not in str(caught.value)
+
+
+@settings(max_examples=30, deadline=None)
+@given(kind=st.sampled_from(KINDS), data=st.data())
+def test_an_altered_checkpoint_is_refused(kind: str, data: st.DataObject) -> None:
+    """A missing leaf or a tensor of another shape is named, whichever it is."""
+    agent = small(kind)
+    agent.update(random_batch(np.random.default_rng(0), space_of(kind)))
+    agent.update(random_batch(np.random.default_rng(1), space_of(kind)))
+    state = agent.state_dict()
+    path = data.draw(st.sampled_from(sorted(flat(state)))).split("/")[1:]
+    owner = state
+    for name in path[:-1]:
+        owner = owner[name]
+    if data.draw(st.booleans()) and np.ndim(owner[path[-1]]):
+        owner[path[-1]] = owner[path[-1]][:-1]
+    else:
+        del owner[path[-1]]
+    with pytest.raises(UserError):
+        small(kind).load_state_dict(state)
