@@ -6,53 +6,25 @@ again and returns the same episodes.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
+import sys
 import time
 import traceback
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from envs.errors import UserError
 from gcrl.evaluation import Evaluation, evaluate
 from gcrl.episodes import Episodes
 from gcrl.policy import Policy
-from gcrl.rollout import RandomActions, rollout
+from gcrl.request import EvaluationOrder, Request
+from gcrl.rollout import Act, RandomActions, rollout
 from gcrl.settings import Settings
-from goal_samplers.api import Goals
-
-
-@dataclass
-class EvaluationOrder:
-    """An evaluation to run beside the collection: `kind` of policy, `split` and number of goals, episodes to film."""
-
-    name: str
-    kind: str = "policy"
-    split: str = "tune"
-    goals: int = 16
-    film: int = 0
-
-
-@dataclass
-class Request:
-    """What to collect, complete: the episodes depend on nothing else.
-
-    snapshot: the policy's weights. goals: one per episode (none: only evaluate). seeds: (n,).
-    explore: ``random`` or ``policy``. keep: (n,) whether an episode goes on from where its simulator stands.
-    states: the simulators' exact states to start from (reset-free), or None.
-    """
-
-    epoch: int
-    snapshot: dict[str, Any]
-    goals: Goals | None
-    seeds: NDArray[np.int64]
-    explore: str
-    keep: NDArray[np.bool_]
-    states: list[bytes] | None = None
-    evaluations: list[EvaluationOrder] = field(default_factory=list)
 
 
 @dataclass
@@ -88,23 +60,28 @@ class World:
             if request.states is not None:
                 for env, state in zip(self.envs, request.states, strict=True):
                     env.set_state(state)
-            explore = RandomActions(self.envs[0].action_space, self.settings.practice.random_hold)
-            act = (
-                explore
-                if request.explore == "random"
-                else lambda observations, goals, generators, step: self.policy.act(observations, goals, generators)
-            )
+            act = self.explorer(request.explore)
             episodes = rollout(self.envs, act, request.goals, request.seeds, keep=lambda episode: bool(request.keep[episode]))
-            episodes.epoch, episodes.provenance = request.epoch, "random" if request.explore == "random" else "practice"
+            episodes.epoch, episodes.provenance = request.epoch, "practice" if request.explore == "policy" else "random"
             if self.settings.practice.reset_every != 1:
                 states = [env.get_state() for env in self.envs]
         evaluations = {order.name: self.evaluate(order) for order in request.evaluations}
         return Result(episodes, evaluations, states, time.perf_counter() - started)
 
+    def explorer(self, explore: str) -> Act:
+        """Return how to act: toward the goals, at random, or toward where the episode starts."""
+        if explore == "random":
+            return RandomActions(self.envs[0].action_space, self.settings.practice.random_hold)
+        if explore == "policy":
+            return lambda observations, goals, generators, step: self.policy.act(observations, goals, generators)
+        return lambda observations, goals, generators, step: self.policy.act(
+            observations, self.policy.representation.encode(observations), generators
+        )
+
     def evaluate(self, order: EvaluationOrder) -> Evaluation:
         """Run one evaluation; baselines need no pictures of what they did."""
         goal_set = self.envs[0].fixed_goals(order.split)
-        chosen = np.linspace(0, len(goal_set) - 1, min(order.goals, len(goal_set))).astype(int)
+        chosen = np.linspace(0, len(goal_set) - 1, min(order.goals, len(goal_set))).astype(int)  # spread over the whole set
         kind = order.kind
         if kind == "untrained":
             self.policy.load_snapshot(self.untrained)
@@ -136,6 +113,18 @@ def _serve(connection: Any, settings: Settings) -> None:
         connection.send(RuntimeError(f"the collector failed: {error}\n{traceback.format_exc()}"))
 
 
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the main script from a process being spawned, which would run it again: scripts need no ``__main__`` guard then."""
+    main = sys.modules["__main__"]
+    hidden = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(hidden)
+
+
 class Collector:
     """Sends requests to a collector process and receives results; a dead process is restarted and counted.
 
@@ -158,7 +147,8 @@ class Collector:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, self.settings), daemon=True, name="gcrl-collector")
-        self._process.start()
+        with _without_main():
+            self._process.start()
         theirs.close()
 
     def send(self, request: Request) -> None:

@@ -1,0 +1,211 @@
+"""The learner: replay, representation, goal sampler, reward and agent of one run, and the steps that join them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from envs.api import TaskEnv
+from gcrl.agents.api import Batch
+from gcrl.episodes import Episodes
+from gcrl.parts import build_env, build_goal_sampler, build_policy, build_relabel, build_replay, build_reward
+from gcrl.policy import as_goals
+from gcrl.settings import Settings
+from goal_samplers.api import GoalContext, Goals
+from goal_samplers.resample import RowPool
+
+
+class NotFinite(RuntimeError):
+    """A loss, latent, reward or goal became NaN or infinite. The message names the culprit."""
+
+
+def require_finite(name: str, values: Any) -> None:
+    """Raise `NotFinite` naming `name` unless all `values` are finite."""
+    array = np.asarray(values)
+    if not np.isfinite(array).all():
+        bad = array[~np.isfinite(array)].ravel()[0]
+        raise NotFinite(f"{name} became {bad} ({int((~np.isfinite(array)).sum())} of {array.size} values)")
+
+
+class Learner:
+    """Everything that learns, built from `settings`. Its state (``state_dict``) is what a checkpoint holds."""
+
+    def __init__(self, settings: Settings) -> None:
+        torch.set_num_threads(settings.torch_threads)
+        self.settings, self.practice = settings, settings.practice
+        self.env: TaskEnv = build_env(settings)
+        self.policy = build_policy(settings, self.env)
+        self.agent, self.representation = self.policy.agent, self.policy.representation
+        self.sampler = build_goal_sampler(settings, self.representation)
+        self.reward = build_reward(settings, self.env, self.representation, self.sampler)
+        self.replay = build_replay(settings, self.env, self.representation)
+        self.relabel = build_relabel(settings)
+        self.generator = np.random.default_rng([settings.seed, 1])
+        self.fitted = not self.representation.needs_fit
+        self.fits = 0  # a goal encoded before the latest fit is encoded again
+        self.updates = 0
+
+    # goals -----------------------------------------------------------------------------------------------------------
+
+    def context(self, epoch: int) -> GoalContext:
+        """Return what the sampler may look at; commanded goals only if it asks for them."""
+        commanded = None
+        if getattr(self.sampler, "needs_commanded", False):
+            commanded = lambda n, generator: as_goals(self.env, self.representation, self.env.sample_goals(n, generator))  # noqa: E731
+        value = getattr(self.agent, "value", None)
+        return GoalContext(self.replay, self.representation, self.generator, commanded, value, epoch)
+
+    def propose(self, n: int, epoch: int) -> Goals:
+        """Return `n` practice goals from the sampler, checked.
+
+        Raises:
+            NotFinite: the sampler returned NaN or infinite goals. TypeError: it returned the wrong shape or type.
+        """
+        proposed = self.sampler.sample(self.context(epoch), n)
+        goals = proposed if isinstance(proposed, Goals) else self.goals_at(np.asarray(proposed, np.int64))
+        name = type(self.sampler).__name__
+        if goals.params.shape != (n, self.representation.latent_dim):
+            raise TypeError(f"{name} returned goals of shape {goals.params.shape}; expected {(n, self.representation.latent_dim)}")
+        require_finite(f"a goal of {name}", goals.params)
+        return goals
+
+    def goals_at(self, rows: NDArray[np.int64]) -> Goals:
+        """Return stored frames as goals."""
+        return self.replay.goals_at(rows)
+
+    def no_goals(self, n: int) -> Goals:
+        """Return `n` empty goals (NaN) for random actions, which look at none; replay learns from such episodes by hindsight alone."""
+        shape = self.env.observation_space["achieved_goal"].shape or ()
+        return Goals(np.full((n, self.representation.latent_dim), np.nan, np.float32), np.full(n, -1), None, np.full((n, *shape), np.nan))
+
+    # steps of an epoch -------------------------------------------------------------------------------------------------
+
+    def add(self, episodes: Episodes, goals_fit: int) -> None:
+        """Store an epoch's episodes; goals that were encoded before the latest fit (`goals_fit`) are encoded again."""
+        first_rows = self.replay.add(episodes)
+        if self.fitted:
+            self.replay.reencode(self.representation, first_rows, goals=goals_fit != self.fits)
+            self.label(episodes, first_rows)
+
+    def label(self, episodes: Episodes, first_rows: NDArray[np.int64]) -> None:
+        """Fill the episodes' rewards: those of the practised goal (what the dataset file records)."""
+        n, horizon = len(episodes), episodes.actions.shape[1]
+        episodes.rewards = np.zeros((n, horizon), np.float32)
+        for index, (first, length) in enumerate(zip(first_rows, episodes.lengths, strict=True)):
+            if np.isnan(episodes.goals[index]).any():
+                continue  # no goal was practised
+            rows = first + np.arange(length)
+            reward, _ = self.reward(self.read_next(rows), self.replay.rollout_goals(rows))
+            episodes.rewards[index, :length] = reward
+
+    def read_next(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Return the reward's keys at the rows after `rows`."""
+        return {key: self.replay.read(key, rows + 1) for key in self.reward.needs}
+
+    def draw_rows(self) -> RowPool:
+        """Return training rows for a fit: uniform, or weighted by the sampler (Skew-Fit weights the representation's data)."""
+        return RowPool(self.replay, self.sampler if self.fitted else None, self.generator)
+
+    def fit_representation(self) -> dict[str, float]:
+        """Fit or refit the representation and encode replay and reward scale anew. Returns its metrics."""
+        metrics = self.representation.fit(self.replay, self.draw_rows(), self.generator, first=self.fits == 0)
+        self.fits += 1
+        self.fitted = True
+        self.replay.reencode(self.representation)
+        require_finite("a latent", self.replay.read("latent", self.replay.sample_rows(2048, self.generator)))
+        return metrics
+
+    def prepare(self, epoch: int) -> dict[str, float]:
+        """Fit what depends on the replay's present contents: sampler, reward scale, normaliser, pool of relabelling goals."""
+        metrics: dict[str, float] = {}
+        if hasattr(self.sampler, "fit"):
+            metrics = self.sampler.fit(self.context(epoch), self.draw_rows())
+        if hasattr(self.reward, "refit"):
+            self.reward.refit(self.replay, self.generator)
+        rows = self.replay.sample_rows(min(self.replay.size, 10_000), self.generator)
+        latents, inputs = self.replay.read("latent", rows), self.replay.gather(rows, self.policy.inputs)
+        latent_scale = self.spread(latents)
+        width = latents.shape[1]
+        scales, column = [], 0
+        for name in self.policy.inputs:
+            size = width if name == "latent" else self.replay.read(name, rows[:1]).shape[1]
+            scales.append(latent_scale if name == "latent" else inputs[:, column : column + size].std(0) + 1e-3)
+            column += size
+        self.agent.set_normalizer(inputs.mean(0), np.concatenate(scales).astype(np.float32), latents.mean(0), latent_scale)
+        if self.settings.relabel.get("sampler", 0) > 0:
+            self.replay.set_goal_pool(self.propose(self.practice.pool_size, epoch))
+        return metrics
+
+    def spread(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (d,) scales for standardising latents.
+
+        A learned latent is scaled as a whole: dividing each dimension by its own spread would blow up the dimensions that
+        carry only noise. State factors have units of their own and are scaled one by one.
+        """
+        scale = latents.std(0)
+        if self.representation.needs_fit:
+            scale = np.full_like(scale, np.sqrt((scale**2).mean()))
+        return np.asarray(scale + 1e-3, np.float32)
+
+    def batch(self) -> Batch:
+        """Return one relabelled minibatch."""
+        rows = self.replay.sample_transitions(self.agent.batch_size, self.generator)
+        goals = self.relabel(self.replay, rows, self.generator)
+        reward, terminated = self.reward(self.read_next(rows), goals)
+        require_finite(f"the reward {type(self.reward).__name__}", reward)
+        inputs, next_inputs = self.replay.gather(rows, self.policy.inputs), self.replay.gather(rows + 1, self.policy.inputs)
+        arrays = (inputs, self.replay.read("action", rows), reward, next_inputs, terminated.astype(np.float32), goals.params)
+        return Batch(*(torch.from_numpy(np.ascontiguousarray(array)).to(self.settings.device) for array in arrays))
+
+    def update(self, n: int) -> dict[str, float]:
+        """Run `n` agent updates and return the last one's metrics.
+
+        Raises:
+            NotFinite: a loss became NaN or infinite; checked every 100 updates and at the end.
+        """
+        metrics: dict[str, float] = {}
+        for index in range(n):
+            latest = self.agent.update(self.batch())
+            self.updates += 1
+            if index % 100 == 99 or index == n - 1:
+                metrics = {f"agent/{name}": float(value) for name, value in latest.items()}
+                for name, value in metrics.items():
+                    require_finite(f"{name} (update {self.updates})", value)
+        return metrics
+
+    # checkpoints -------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything but the frames, which the practice dataset holds."""
+        state: dict[str, Any] = {
+            "agent": self.agent.state_dict(),
+            "representation": self.representation.state_dict(),
+            "replay": self.replay.state_dict(),
+            "generator": self.generator.bit_generator.state,
+            "fitted": self.fitted,
+            "fits": self.fits,
+            "updates": self.updates,
+        }
+        for name, part in (("sampler", self.sampler), ("reward", self.reward)):
+            if hasattr(part, "state_dict"):
+                state[name] = part.state_dict()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any], reader: Any) -> None:
+        """Restore a checkpoint; `reader` is the practice dataset, which the replay's frames are read from."""
+        self.agent.load_state_dict(state["agent"])
+        self.representation.load_state_dict(state["representation"])
+        self.replay.restore(reader, state["replay"])
+        self.generator.bit_generator.state = state["generator"]
+        self.fitted, self.fits, self.updates = state["fitted"], state["fits"], state["updates"]
+        for name, part in (("sampler", self.sampler), ("reward", self.reward)):
+            if hasattr(part, "load_state_dict"):
+                part.load_state_dict(state[name])
+
+    def close(self) -> None:
+        """Close the learner's own environment."""
+        self.env.close()

@@ -1,0 +1,103 @@
+"""What a run came to: evaluations along the way, the final one on the test goals, its films and its report."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gcrl.checkpoint import write_atomically
+from gcrl.evaluation import Evaluation
+from gcrl.request import EvaluationOrder, Request, episode_seeds, kept_scenes
+
+if TYPE_CHECKING:
+    from gcrl.practice import Practice
+
+BASELINES = ("untrained", "random", "zero")
+
+
+def log_evaluation(folder: Path, name: str, evaluation: Evaluation, request: Request) -> dict[str, Any]:
+    """Return an evaluation as metrics of the epoch; baselines are kept in ``baselines.json`` for the final comparison."""
+    summary = evaluation.summary()
+    if name in BASELINES:
+        path = folder / "baselines.json"
+        known = json.loads(path.read_text()) if path.exists() else {}
+        write_atomically(path, json.dumps(known | {name: summary}, indent=1))
+        return {f"{name}/success_rate": summary["success_rate"]}
+    scalars = {f"{name}/{key}": value for key, value in summary.items() if isinstance(value, float)}
+    return scalars | {f"{name}/env_steps": request.env_steps, f"{name}/updates": request.updates}
+
+
+def untrained(folder: Path) -> dict[str, Any] | None:
+    """Return the best of the untrained, random and zero-action policies (by success, then by distance), or None if not measured."""
+    path = folder / "baselines.json"
+    if not path.exists():
+        return None
+    known = json.loads(path.read_text())
+    best = max(known, key=lambda kind: (known[kind]["success_rate"], -known[kind]["distance"]))
+    return {"policy": best, **known[best]}
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation, details: dict[str, Any]) -> dict[str, Any]:
+    """Write ``evaluation.json`` and ``evaluation.npz`` into the run folder and return the former's object."""
+    summary = {**evaluation.summary(), **details, "untrained": untrained(folder)}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **evaluation.pictures())  # type: ignore[arg-type]
+    partial = folder / "evaluation.npz.tmp"
+    partial.write_bytes(buffer.getvalue())
+    os.replace(partial, folder / "evaluation.npz")
+    write_atomically(folder / "evaluation.json", json.dumps(summary, indent=1) + "\n")
+    return summary
+
+
+def finish(run: Practice) -> None:
+    """Evaluate the practised policy on the test goals, write evaluation, films and report, and say where they are."""
+    practice, learner = run.practice, run.learner
+    if run.collector.in_flight is not None:
+        run.collector.receive()  # a stopped run's next epoch: resuming collects it again
+    if learner.fitted and practice.final_goals:
+        run.progress.phase("evaluation on the test goals")
+        order = EvaluationOrder("final", "policy", "test", practice.final_goals, practice.film_goals if learner.env.capabilities.images else 0)
+        n = practice.episodes_per_epoch
+        seeds, keep = episode_seeds(0, 0, n), kept_scenes(practice, 0)
+        run.collector.send(Request(run.epoch, learner.policy.snapshot(), None, seeds, "policy", keep, None, [order]))
+        with run.watch("final evaluation"):
+            evaluation = run.collector.receive().evaluations["final"]
+        details = {
+            "goals": "test",
+            "factors": list(learner.env.factors),
+            "experiment": run.settings.experiment,
+            "seed": run.settings.seed,
+            "env_steps": run.env_steps,
+            "updates": learner.updates,
+            "wall_s": round(run.wall, 1),
+            "finished": run.epoch == practice.epochs,
+        }
+        summary = write_evaluation(run.folder, evaluation, details)
+        run.progress.close()
+        run.progress.say(in_words(summary))
+    from gcrl.report import write_report
+
+    with run.watch("report"):
+        run.writer.flush()
+        page = write_report([run.folder])
+    if run.settings.profile:
+        run.progress.say(f"where the time went (learner process, {run.wall:.0f} s):\n{run.watch.table()}")
+    run.progress.say(f"report: {page}")
+
+
+def in_words(summary: dict[str, Any]) -> str:
+    """Return an evaluation as one line."""
+    low, high = summary["success_rate_interval"]
+    line = f"success {summary['success_rate']:.2f} [{low:.2f}, {high:.2f}] on {summary['episodes']} {summary['goals']} goals"
+    skip = ("success_rate", "episodes", "goals", "env_steps", "updates", "wall_s", "seed")
+    for key, value in summary.items():
+        if isinstance(value, float) and key not in skip:
+            line += f", {key.replace('_', ' ')} {value:.3f}"
+    if summary.get("untrained"):
+        line += f" (untrained: success {summary['untrained']['success_rate']:.2f})"
+    return line
