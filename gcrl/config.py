@@ -34,6 +34,9 @@ def load_settings(overrides: Sequence[str] = ()) -> Settings:
     """
     experiment = chosen(overrides, "experiment", DEFAULT_EXPERIMENT)
     values = _compose(overrides)
+    folder = chosen(overrides, "run_dir", "null")
+    default = f"runs/{experiment}_seed{values['seed']}_{time.strftime('%Y%m%d_%H%M%S')}"
+    values["run_dir"] = default if folder in ("", "null") else folder
     # A preset's values for a group describe the preset's own choice: with another choice they would be arguments of the wrong class.
     preset = _preset_choices(experiment)
     for group, choice in preset.items():
@@ -93,19 +96,17 @@ def _settings(experiment: str, values: dict[str, Any]) -> Settings:
     seeds = values.pop("seeds")
     if seeds != 1:
         raise UserError(f"seeds={seeds} runs several practices; use the command line, or give one seed=N")
-    settings = from_mapping(
+    return from_mapping(
         Settings,
         {
             **{key: value for key, value in values.items() if key not in PARTS},
             **{part: dataclasses.asdict(as_choice(values[part], part)) for part in PARTS},
             "experiment": experiment,
-            "run_dir": values["run_dir"] or f"runs/{experiment}_seed{values['seed']}_{time.strftime('%Y%m%d_%H%M%S')}",
             "env_id": env.pop("id"),
             "env_arguments": env,
         },
         "",
     )
-    return settings
 
 
 def _compose(overrides: Sequence[str], preset: bool = True) -> dict[str, Any]:

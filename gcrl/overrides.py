@@ -19,7 +19,7 @@ from gcrl.settings import Practice
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 CUSTOM = ("env", "representation", "goal_sampler", "density", "agent", "reward")  # groups that take a module:Class of one's own
-RAW = ("run_dir",)  # taken as typed: paths may hold characters that mean something to Hydra
+RAW = ("run_dir",)  # taken as typed, past Hydra: paths may hold characters that mean something to it
 
 
 def groups() -> list[str]:
@@ -87,8 +87,7 @@ def _rewrite(text: str) -> list[str]:
     if (key in known and key in groups()) or nested:
         return _choose(key, group, value)
     if key in RAW:
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return [f"++{key}='{escaped}'"]
+        return []
     if _parse(text).is_sweep_override():
         raise UserError(f"{text} names several values; add -m to run them one after another")
     return [f"++{key}={value}"]
