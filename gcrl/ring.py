@@ -19,6 +19,10 @@ class Ring:
     `last[row]` is the last row of the row's episode, `number[row]` the episode's number; both are -1 where no episode lies.
     """
 
+    cursor: int
+    oldest: int
+    newest: int  # one past the newest episode's number
+
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._clear(0)
@@ -104,7 +108,7 @@ class Ring:
     def _clear(self, number: int) -> None:
         """Empty the ring; the next episode has this number."""
         self.cursor = 0
-        self.oldest = self.newest = number  # newest: one past the newest episode's number
+        self.oldest = self.newest = number
         self.last = np.full(self.capacity, -1, dtype=np.int64)
         self.number = np.full(self.capacity, -1, dtype=np.int64)
         self._base = number  # number of the episode at index 0 of the three arrays below

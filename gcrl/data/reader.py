@@ -1,0 +1,203 @@
+"""Reads datasets: whole episodes, or single rows at random."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.errors import UserError, did_you_mean, unknown
+from gcrl.data.schema import EPISODE_COLUMNS, FORMAT, PROVENANCES, STEP_COLUMNS, VERSION, Header
+from gcrl.episodes import Episodes
+from gcrl.ring import expand
+from representations.api import Rows
+
+
+class Reader:
+    """Random access to the dataset at `path`, also while another process appends to it (it shows what was there at opening).
+
+    Trusts ``/episodes/start`` alone: rows beyond its last episode are invisible. Raises `UserError` for a file that is missing,
+    truncated, foreign, damaged or of a newer format.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.file, self.header = open_file(self.path, mode="r")
+        n = len(self.file["episodes/start"])
+        self.starts: Rows = self.file["episodes/start"][:n]
+        self.lengths: Rows = self.file["episodes/length"][:n]
+        _check_extent(self.path, self.file, self.starts, self.lengths)
+
+    def __len__(self) -> int:
+        """Return the number of episodes."""
+        return len(self.starts)
+
+    @property
+    def rows(self) -> int:
+        """Number of stored frames."""
+        return int(self.lengths.sum()) + len(self)
+
+    def episode_rows(self, indices: Any) -> Rows:
+        """Return all rows of the episodes `indices` (integers, mask or slice), in order."""
+        return expand(self.starts[indices], self.lengths[indices])
+
+    def read(self, key: str, rows: Rows) -> NDArray[Any]:
+        """Return `key` (an observation key, action, reward, terminated, truncated or valid) at `rows` in any order: (n, ...)."""
+        observations = self.file["steps/observation"]
+        if key not in observations and (key == "observation" or key not in self.file["steps"]):
+            raise unknown("dataset key", key, [*observations, *(name for name in self.file["steps"] if name != "observation")])
+        return _read_rows(observations[key] if key in observations else self.file["steps"][key], np.asarray(rows, dtype=np.int64))
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return the per-episode column `name`: (episodes,)."""
+        values: NDArray[Any] = self.file["episodes"][name][: len(self)]
+        return values
+
+    def mask(self, split: str) -> NDArray[np.bool_]:
+        """Return (episodes,) which episodes belong to `split`; raises `UserError` for an unknown one."""
+        if split not in self.file["mask"]:
+            raise unknown("split", split, self.file["mask"])
+        chosen: NDArray[np.bool_] = self.file["mask"][split][()]
+        return chosen
+
+    def episodes(self, indices: Any) -> Episodes:
+        """Return the episodes `indices` (integers, mask or slice) padded to the longest of them; all must share epoch and provenance.
+
+        Where they do not, `epoch` and `provenance` are those of the first.
+        """
+        chosen = np.arange(len(self))[indices]
+        lengths = self.lengths[chosen]
+        horizon = int(lengths.max(initial=0))
+        within = np.minimum(np.arange(horizon + 1), lengths[:, None])  # past the end the last frame is repeated
+        rows = self.starts[chosen][:, None] + within
+        real = np.arange(horizon) < lengths[:, None]
+        flat, place = np.unique(rows, return_inverse=True)
+
+        def steps(key: str) -> NDArray[Any]:
+            return self.read(key, flat)[place.reshape(rows.shape)]
+
+        def masked(key: str) -> NDArray[Any]:
+            values = steps(key)[:, :horizon]
+            values[~real] = 0
+            return values
+
+        provenance = {code: name for name, code in PROVENANCES.items()}
+        first = chosen[:1]
+        return Episodes(
+            observations={key: steps(key) for key in self.file["steps/observation"]},
+            actions=masked("action"),
+            terminated=masked("terminated"),
+            lengths=lengths,
+            seeds=self.column("seed")[chosen],
+            goals=_read_rows(self.file["goals/params"], chosen),
+            goal_rows=_read_rows(self.file["goals/row"], chosen),
+            goal_images=_read_rows(self.file["goals/image"], chosen) if self.header.image_goal else None,
+            goal_achieved=_read_rows(self.file["goals/achieved"], chosen),
+            rewards=masked("reward"),
+            epoch=int(self.column("epoch")[first][0]) if len(first) else 0,
+            provenance=provenance[int(self.column("provenance")[first][0])] if len(first) else self.header.provenance,
+        )
+
+    def __iter__(self) -> Iterator[Episodes]:
+        """Yield the episodes one by one."""
+        return (self.episodes([index]) for index in range(len(self)))
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def open_file(path: Path, mode: str) -> tuple[Any, Header]:
+    """Open a dataset of this format and read its header; raises `UserError` where `path` is none."""
+    if not path.is_file():
+        siblings = [item.name for item in path.parent.glob("*.h5")] if path.parent.is_dir() else []
+        raise UserError(f"{path} does not exist{did_you_mean(path.name, siblings)}; expected a dataset written by gcrl")
+    try:
+        file = _open(path, mode)
+    except OSError as error:
+        if not h5py.is_hdf5(path):
+            raise UserError(f"{path} is not an HDF5 file; expected a dataset written by gcrl") from error
+        reason = "is being written by another process" if _is_locked(error) else "is truncated or damaged"
+        raise UserError(f"{path} {reason}; expected a complete dataset of which there is one writer ({error})") from error
+    try:
+        return file, _header(path, file)
+    except UserError:
+        file.close()
+        raise
+
+
+def _open(path: Path, mode: str) -> Any:
+    if mode == "r+":
+        return h5py.File(path, mode, libver=("v110", "v110"))
+    try:
+        return h5py.File(path, mode)
+    except OSError as error:
+        if not _is_locked(error):
+            raise
+        # Practice holds the file, but whatever it has written so far may be read at any time.
+        return h5py.File(path, mode, locking=False)
+
+
+def _is_locked(error: OSError) -> bool:
+    return "unable to lock file" in str(error)
+
+
+def _header(path: Path, file: Any) -> Header:
+    attributes = dict(file.attrs)
+    if attributes.get("format") != FORMAT:
+        raise UserError(f"{path} is an HDF5 file of another kind (format {attributes.get('format')!r}); expected format '{FORMAT}'")
+    version = int(attributes.get("format_version", 0))
+    if not 1 <= version <= VERSION:
+        raise UserError(f"{path} has format version {version}; expected at most {VERSION}: read it with a newer gcrl")
+    try:
+        header = Header.from_attributes(attributes)
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path} has a damaged header ({type(error).__name__}: {error}); expected the attributes of docs/datasets.md"
+        ) from error
+    expected = [f"steps/observation/{key}" for key in [*header.stored_keys(), *header.aliases]]
+    expected += [f"steps/{name}" for name in ["action", *STEP_COLUMNS]] + ["mask", "goals/params", "goals/achieved", "goals/row"]
+    expected += [f"episodes/{name}" for name in ["start", "provenance", *EPISODE_COLUMNS]] + ["goals/image"] * header.image_goal
+    for name in expected:
+        if name not in file:
+            raise UserError(f"{path} lacks /{name}; expected all groups of docs/datasets.md")
+    return header
+
+
+def _check_extent(path: Path, file: Any, starts: Rows, lengths: Rows) -> None:
+    """Raise `UserError` unless every episode lies within the rows that the file holds."""
+    end = int((starts + lengths).max(initial=-1)) + 1
+    sizes = [len(file["steps"][name]) for name in ["action", *STEP_COLUMNS]] + [len(item) for item in file["steps/observation"].values()]
+    if len(lengths) < len(starts) or min(sizes) < end or lengths.min(initial=1) < 1 or starts.min(initial=0) < 0:
+        raise UserError(f"{path} is damaged: its episodes need {end} rows, it holds {min(sizes)}; expected a complete dataset")
+
+
+def _read_rows(dataset: Any, rows: Rows) -> NDArray[Any]:
+    """Return `rows` of `dataset` in the order given; pictures chunk by chunk, which is faster than h5py's lists."""
+    if dataset.chunks[0] == 1 and dataset.compression == "gzip":
+        out = np.empty((len(rows), *dataset.shape[1:]), dtype=dataset.dtype)
+        rest = (0,) * (dataset.ndim - 1)
+        for index, row in enumerate(rows.tolist()):
+            _, packed = dataset.id.read_direct_chunk((row, *rest))
+            out[index] = np.frombuffer(zlib.decompress(packed), dtype=dataset.dtype).reshape(dataset.shape[1:])
+        return out
+    if not len(rows):
+        return np.zeros((0, *dataset.shape[1:]), dtype=dataset.dtype)
+    low, high = int(rows.min()), int(rows.max()) + 1
+    if high - low <= 4 * len(rows):
+        span: NDArray[Any] = dataset[low:high][rows - low]
+        return span
+    unique, place = np.unique(rows, return_inverse=True)
+    return np.asarray(dataset[unique][place])
