@@ -11,15 +11,14 @@ from gymnasium import spaces
 
 from envs.api import Bools, Capabilities, Floats, GoalSet, Images
 from envs.errors import UserError, unknown
-from envs.foreign_state import MujocoState, mujoco_can_draw, runs_on_mujoco, set_inner_goal
-from envs.signatures import keywords
+from envs.foreign_inside import distance, first_line, set_inner_goal, success_test
+from envs.foreign_pictures import draw, drawing_arguments
+from envs.foreign_state import MujocoState
 from envs.snapshot import generator_state, pack, unpack
 
 _KEYS = ("observation", "achieved_goal", "desired_goal")
-_SIZES = ("width", "height", "render_width", "render_height")
 _SPLITS = {"test": 1, "tune": 2}
 _GOALS_PER_SPLIT = 100
-_MAZE_THRESHOLD = 0.45  # metres; written into gymnasium-robotics' mazes, which have no attribute for it
 
 
 class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
@@ -70,7 +69,7 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
         goal_dim = int(np.prod(space["achieved_goal"].shape or ()))
         self.factors = tuple(f"achieved_goal_{index}" for index in range(goal_dim))
         self.action_space = self._inner.action_space
-        self._success = self._find_success(success_threshold)
+        self._success = success_test(self._inner, env_id, success_threshold)
         self._snapshots = MujocoState.of(self._inner)
         images = self.image_size > 0
         self.capabilities = Capabilities(state=self._snapshots is not None, images=images)
@@ -83,7 +82,7 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
             if self._proprioception:
                 boxes["proprioception"] = spaces.Box(-np.inf, np.inf, (len(self._proprioception),), np.float32)
             self._inner.reset(seed=0)
-            self._picture()
+            draw(self._inner, self.env_id, self.image_size)
         self.observation_space = spaces.Dict(boxes)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -140,7 +139,7 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
 
     def metrics(self, achieved_goal: Floats, desired_goal: Floats) -> Mapping[str, Floats]:
         """Return ``distance``: Euclidean, in the units of the environment's goals."""
-        return {"distance": _distance(achieved_goal, desired_goal).astype(np.float32)}
+        return {"distance": distance(achieved_goal, desired_goal).astype(np.float32)}
 
     def sample_goals(self, n: int, generator: np.random.Generator) -> GoalSet:
         """Return the `n` goals that seeded resets of a scratch copy come up with: the environment's own distribution."""
@@ -193,35 +192,15 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
             self._scratch.close()
 
     def _build(self, *, render: bool) -> gymnasium.Env[Any, Any]:
-        drawing: dict[str, Any] = {}
-        if render:
-            drawing["render_mode"] = "rgb_array"
-            # Drawing small is faster than drawing large and shrinking; not every environment can.
-            takes = keywords(load_entry(gymnasium.spec(self.env_id))) - set(self._kwargs)
-            drawing.update({name: self.image_size for name in _SIZES if name in takes})
+        drawing = drawing_arguments(self.env_id, self.image_size, self._kwargs) if render else {}
         try:
             # -1: no time limit inside; the clock is ours, so that it can be saved and the horizon overridden.
             return gymnasium.make(self.env_id, max_episode_steps=-1, disable_env_checker=True, **drawing, **self._kwargs)
         except (gymnasium.error.Error, TypeError) as error:
-            raise UserError(f"{self.env_id} cannot be built: {_first_line(error)}") from error
+            raise UserError(f"{self.env_id} cannot be built: {first_line(error)}") from error
 
     def _goal_env(self) -> Any:
         return self._inner.unwrapped
-
-    def _find_success(self, threshold: float | None) -> Callable[[Floats, Floats], Any]:
-        env, task = self._goal_env(), getattr(self._goal_env(), "task", None)
-        if threshold is None and "gymnasium_robotics.envs.maze" in type(env).__module__:
-            threshold = _MAZE_THRESHOLD
-        if threshold is not None:
-            if not isinstance(threshold, (int, float)) or not threshold > 0:
-                raise UserError(f"success_threshold={threshold!r} is not a distance; expected a positive number in the units of the goals")
-            limit = float(threshold)
-            return lambda achieved, desired: _distance(achieved, desired) <= limit
-        for owner, name in ((env, "_is_success"), (task, "is_success")):
-            test = getattr(owner, name, None)
-            if test is not None:
-                return test  # type: ignore[no-any-return]
-        raise UserError(f"{self.env_id} names no success test; expected success_threshold=, a distance in the units of its goals")
 
     def _rowwise(self, rule: Callable[..., Any], achieved_goal: Floats, desired_goal: Floats) -> Floats:
         achieved, desired = np.broadcast_arrays(np.asarray(achieved_goal, np.float64), np.asarray(desired_goal, np.float64))
@@ -243,50 +222,13 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
         if self._commanded is not None:
             observation["desired_goal"] = self._commanded.copy()
         if self.image_size:
-            observation["image"] = self._picture()
+            observation["image"] = draw(self._inner, self.env_id, self.image_size)
             if self._proprioception:
                 observation["proprioception"] = observation["observation"][self._proprioception]
         self._last = {key: observation[key].copy() for key in _KEYS}
         return observation
 
-    def _picture(self) -> Images:
-        from PIL import Image
-
-        if runs_on_mujoco(self._inner) and not mujoco_can_draw():
-            raise _no_pictures(self.env_id, "MuJoCo has no OpenGL context without a display")
-        try:
-            frame = self._inner.render()
-        except Exception as error:  # every renderer fails in its own way; all of them mean the same to the user
-            raise _no_pictures(self.env_id, error) from error
-        if not isinstance(frame, np.ndarray) or frame.ndim != 3:
-            raise _no_pictures(self.env_id, f"render() returned {type(frame).__name__}")
-        size = (self.image_size, self.image_size)
-        return np.asarray(Image.fromarray(np.asarray(frame[..., :3], np.uint8)).resize(size, Image.Resampling.BOX), np.uint8)
-
-
-def load_entry(spec: Any) -> Any:
-    """Return the class or function that a Gymnasium registration names. Raises `UserError` where it cannot be imported."""
-    try:
-        entry = spec.entry_point
-        return gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"{spec.id} cannot be imported: {_first_line(error)}") from error
-
-
-def _distance(achieved_goal: Floats, desired_goal: Floats) -> Floats:
-    return np.asarray(np.linalg.norm(np.asarray(achieved_goal, np.float64) - np.asarray(desired_goal, np.float64), axis=-1))
-
 
 def _float32(space: spaces.Space[Any]) -> spaces.Box:
     assert isinstance(space, spaces.Box)
     return spaces.Box(space.low.astype(np.float32), space.high.astype(np.float32), space.shape, np.float32)
-
-
-def _first_line(error: object) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _no_pictures(env_id: str, error: object) -> UserError:
-    return UserError(
-        f"{env_id} draws no pictures here ({_first_line(error)}); expected image_size=0, or a renderer: set MUJOCO_GL=egl (or osmesa) first"
-    )

@@ -1,52 +1,18 @@
-"""What lies inside foreign environments: their goals, and the exact state of those that run on MuJoCo."""
+"""The exact state of foreign environments that run on MuJoCo."""
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.api import Floats
 from envs.errors import UserError
+from envs.foreign_inside import runs_on_mujoco, set_inner_goal
 
 # Beyond MuJoCo's integration state: a step leaves these one substep behind the joints, and Fetch reads them before the next step.
 _LAGGING = ("xpos", "xquat", "site_xpos", "site_xmat", "cvel")
-
-
-def goal_owner(env: gymnasium.Env[Any, Any]) -> Any:
-    """Return the object that holds the current ``goal`` of `env` (itself, or panda-gym's task), or None."""
-    inner: Any = env.unwrapped
-    for owner in (inner, getattr(inner, "task", None)):
-        if owner is not None and isinstance(getattr(owner, "goal", None), np.ndarray):
-            return owner
-    return None
-
-
-def set_inner_goal(env: gymnasium.Env[Any, Any], goal: Floats) -> bool:
-    """Make `goal` (g,) the goal that `env` itself draws and tests; false where it keeps none that can be set."""
-    owner = goal_owner(env)
-    if owner is None or owner.goal.shape != goal.shape:
-        return False
-    owner.goal = goal.astype(np.float64)
-    move_marker = getattr(env.unwrapped, "update_target_site_pos", None)
-    if move_marker is not None:
-        move_marker()
-    return True
-
-
-def runs_on_mujoco(env: gymnasium.Env[Any, Any]) -> bool:
-    """Return whether `env` holds MuJoCo's data."""
-    return type(getattr(env.unwrapped, "data", None)).__name__ == "MjData"
-
-
-def mujoco_can_draw() -> bool:
-    """Return false where MuJoCo is bound to fail: its default library needs a display, and a second failure ends the process."""
-    headless = sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    return not headless or os.environ.get("MUJOCO_GL", "").lower() in ("egl", "osmesa")
 
 
 class MujocoState:

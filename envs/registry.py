@@ -13,7 +13,8 @@ import gymnasium
 
 from envs.api import TaskEnv
 from envs.errors import UserError, did_you_mean, unknown
-from envs.foreign import ForeignEnv, load_entry
+from envs.foreign import ForeignEnv
+from envs.foreign_inside import load_entry
 from envs.signatures import keywords
 
 OWN = {
