@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.errors import UserError
+from gcrl.data.reader import Reader
 from gcrl.report.markup import number
 from gcrl.report.runs import unit_of
 from representations.api import Representation
@@ -118,24 +119,21 @@ def inspect_run(path: Path | str, *, json: bool = False) -> str | dict[str, Any]
 
 def read_sample(file: Path, keys: Sequence[str], generator: np.random.Generator, rows: int = ROWS) -> Sample:
     """Read at most `rows` frames of a practice dataset with the observation `keys`, from as many episodes as possible."""
-    import h5py
-
-    with h5py.File(file, "r") as data:
-        observation = data["steps/observation"]
-        missing = [key for key in ("achieved_goal", *keys) if key not in observation]
+    with Reader(file) as reader:
+        stored = reader.file["steps/observation"]
+        missing = [key for key in keys if key not in stored]
         if missing:
-            raise UserError(f"'{file}' has no observation '{missing[0]}'; it holds: {', '.join(observation)}")
-        start, length = data["episodes/start"][:].astype(np.int64), data["episodes/length"][:].astype(np.int64)
-        if not len(start):
+            raise UserError(f"'{file}' has no observation '{missing[0]}'; it holds: {', '.join(stored)}")
+        if not len(reader):
             raise UserError(f"'{file}' holds no episodes; expected a run that has practised at least one epoch")
-        each = max(1, rows // len(start))
-        chosen = np.unique(np.linspace(0, len(start) - 1, min(rows, len(start))).astype(np.int64))
-        picked = [(e, np.sort(generator.permutation(length[e] + 1)[:each]) + start[e]) for e in chosen]
-        index = np.concatenate([at for _, at in picked])
-        owners = np.concatenate([np.full(len(at), e) for e, at in picked])
-        wanted = dict.fromkeys([*keys, *(["image"] if "image" in observation else [])])
-        observations = {key: np.stack([observation[key][int(row)] for row in index]) for key in wanted}
-        factors = observation["achieved_goal"][:][index].reshape(len(index), -1).astype(np.float64)
+        chosen = np.unique(np.linspace(0, len(reader) - 1, min(rows, len(reader))).astype(np.int64))
+        each = max(1, rows // len(reader))
+        picked = [np.sort(generator.permutation(reader.lengths[episode] + 1)[:each]) for episode in chosen]
+        index = np.concatenate([reader.starts[episode] + within for episode, within in zip(chosen, picked, strict=True)])
+        owners = np.repeat(chosen, [len(within) for within in picked])
+        wanted = dict.fromkeys([*keys, *(["image"] if "image" in stored else [])])
+        observations = {key: reader.read(key, index) for key in wanted}
+        factors = reader.read("achieved_goal", index).reshape(len(index), -1).astype(np.float64)
     return Sample(observations, factors, owners)
 
 

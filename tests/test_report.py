@@ -9,17 +9,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import h5py
+import gymnasium
 import numpy as np
 import pytest
 
 from envs.errors import UserError
+from gcrl.data import Header, Writer
+from gcrl.episodes import Episodes
 from gcrl.report import film, write_report
 from gcrl.report.figures import interval
 from gcrl.report.film import HOLD
 from gcrl.report.markup import duration, number
 
 SIZE, HORIZON = 24, 12
+FACTORS = ["door_angle_rad", "hand_m"]
 
 
 def draw(angle: float, hand: float, size: int = SIZE) -> np.ndarray:
@@ -67,22 +70,36 @@ def make_run(
 
 
 def write_practice(path: Path, rng: np.random.Generator, epochs: int, images: bool, size: int) -> None:
-    """Write the practice dataset by its documented layout."""
-    per_epoch = 8
-    n, rows = epochs * per_epoch, epochs * per_epoch * (HORIZON + 1)
-    reach = 0.05 + 0.85 * np.repeat(np.arange(epochs) + 1, per_epoch) / epochs
-    goals = np.stack([rng.uniform(0, reach), rng.uniform(0, 1, n)], axis=1)
-    achieved = (goals[:, None] * np.linspace(0, 1, HORIZON + 1)[None, :, None]).reshape(rows, 2)
-    with h5py.File(path, "w") as file:
-        file.attrs["format"], file.attrs["format_version"] = "gcrl", 1
-        file["episodes/start"] = np.arange(n) * (HORIZON + 1)
-        file["episodes/length"] = np.full(n, HORIZON)
-        file["episodes/epoch"] = np.repeat(np.arange(epochs), per_epoch)
-        file["steps/observation/achieved_goal"] = achieved.astype(np.float32)
-        file["goals/achieved_goal"] = np.where(rng.random((n, 1)) < 0.3, np.nan, goals)
-        if images:
-            file["steps/observation/image"] = np.stack([draw(*state, size) for state in achieved])
-            file["goals/image"] = np.stack([draw(*goal, size) for goal in goals])
+    """Write the practice dataset with the writer that practice uses; the first of several epochs is at random, without goals."""
+    n, shape = 8, (size, size, 3)
+    spaces = {key: gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32) for key in ("observation", "achieved_goal", "desired_goal")}
+    if images:
+        spaces["image"] = gymnasium.spaces.Box(0, 255, shape, np.uint8)
+    action_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    header = Header("gcrl/Door-v0", {}, gymnasium.spaces.Dict(spaces), action_space, goal_dim=2, image_goal=images, factors=FACTORS)
+    with Writer(path, header) as writer:
+        for epoch in range(epochs):
+            reach = 0.05 + 0.85 * (epoch + 1) / epochs
+            ends = np.stack([rng.uniform(0, reach, n), rng.uniform(0, 1, n)], axis=1).astype(np.float32)
+            achieved = ends[:, None] * np.linspace(0, 1, HORIZON + 1, dtype=np.float32)[None, :, None]
+            at_random = epoch == 0 and epochs > 1
+            goals = np.full_like(ends, np.nan) if at_random else ends
+            observations: dict[str, Any] = {"observation": achieved, "achieved_goal": achieved}
+            goal_images = None
+            if images:
+                observations["image"] = np.stack([[draw(*state, size) for state in path] for path in achieved])
+                goal_images = np.zeros((n, *shape), np.uint8) if at_random else np.stack([draw(*goal, size) for goal in goals])
+            counts = np.full(n, HORIZON)
+            seeds = rows = np.arange(n)
+            actions, ended = np.zeros((n, HORIZON, 2), np.float32), np.zeros((n, HORIZON), bool)
+            kind = "random" if at_random else "practice"
+            rewards = np.zeros((n, HORIZON), np.float32)
+            known = np.where(rng.random((n, 1)) < 0.3, np.nan, goals)
+            writer.append(
+                Episodes(
+                    observations, actions, ended, counts, seeds, goals, rows, goal_images, known, rewards, epoch=epoch, provenance=kind
+                )
+            )
 
 
 def write_evaluation(path: Path, rng: np.random.Generator, images: bool, size: int) -> None:
@@ -101,7 +118,7 @@ def write_evaluation(path: Path, rng: np.random.Generator, images: bool, size: i
     figures |= {"door_angle_error": 0.0412, "door_angle_error_interval": [0.031, 0.052]}
     untrained = {"success_rate": 0.05, "success_rate_interval": [0.0, 0.15], "distance": 0.5, "door_angle_error": 0.487}
     evaluation = {**figures, "episodes": 20, "goals": "test", "untrained": untrained, "env_steps": 2400, "updates": 600, "wall_s": 512.3}
-    (path / "evaluation.json").write_text(json.dumps({**evaluation, "factors": ["door_angle_rad", "hand_m"]}))
+    (path / "evaluation.json").write_text(json.dumps({**evaluation, "factors": FACTORS}))
     arrays: dict[str, Any] = {"achieved": achieved, "desired": desired, "success": success, "figure/door_angle_error": errors}
     if images:
         arrays["goal_images"] = np.stack([draw(*goal, size) for goal in desired])
@@ -213,6 +230,14 @@ def test_interrupted_run_and_run_of_one_epoch_are_reported(tmp_path: Path) -> No
     assert "Learning curves" in "".join(short.text)
 
 
+def test_report_is_written_while_practice_still_holds_its_dataset(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", images=False, evaluated=False)
+    with Writer(run / "practice.h5"):
+        text = "".join(assert_self_contained(write_report([run])).text)
+    assert "What was achieved over time" in text
+    assert "could not be read" not in text
+
+
 def test_run_that_has_only_its_settings_is_reported(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("experiment: push\nseed: 3\n")
     assert "push" in "".join(assert_self_contained(write_report([tmp_path])).text)
@@ -224,7 +249,7 @@ def test_broken_files_are_named_and_the_rest_is_shown(tmp_path: Path) -> None:
     (run / "practice.h5").write_bytes(content[: len(content) // 2])
     (run / "evaluation.npz").write_bytes(b"PK\x03\x04 not an archive")
     text = "".join(assert_self_contained(write_report([run])).text)
-    assert "practice.h5 could not be read" in text
+    assert "The practice data could not be read" in text
     assert "evaluation.npz could not be read" in text
     assert "Learning curves" in text
 

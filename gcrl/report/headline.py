@@ -26,6 +26,8 @@ def headline(groups: dict[str, list[RunRecord]], film: str) -> str:
         if any(run.evaluation for run in runs)
         else '<p class="note">No final evaluation yet: the run is going on, or was interrupted.</p>'
     )
+    if any((run.evaluation or {}).get("finished") is False for run in runs):
+        waiting = '<p class="note">Stopped before the last epoch that its settings ask for.</p>'
     command = f'<p class="muted">Run it again:</p><pre class="command">{escape(first.command)}</pre>' if first.command else ""
     body = f"{title}{tiles}{waiting}{_facts(runs)}{runs_table(groups, short=True) if len(runs) > 1 else ''}{command}"
     return f"<header{'' if film else ' class=' + chr(34) + 'alone' + chr(34)}><div>{body}</div>{film}</header>"
@@ -86,7 +88,9 @@ def _tiles(runs: list[RunRecord]) -> str:
     evaluation = evaluated[0].evaluation or {}
     over = f"{number(evaluation['episodes'])} {evaluation.get('goals', 'test')} goals" if "episodes" in evaluation else "test goals"
     seeds = f", {len(evaluated)} seeds" if len(evaluated) > 1 else ""
-    measured = f'<p class="muted">Measured on {escape(over + seeds)}, the untrained policy on the same.</p>'
+    kind = (evaluation.get("untrained") or {}).get("policy")
+    best = f" (of untrained, random and zero actions the best: {kind})" if kind else ""
+    measured = f'<p class="muted">Measured on {escape(over + seeds)}, the untrained policy{escape(best)} on the same.</p>'
     return f'<div class="figures">{"".join(tiles[:4])}</div>{measured}'
 
 

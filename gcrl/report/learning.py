@@ -78,7 +78,7 @@ def learning_section(groups: dict[str, list[RunRecord]]) -> str:
             continue
         if key.startswith("eval/"):
             evaluated.append(_panel(groups, key, against))
-        elif len(values) > 1 and np.ptp(values) == 0:
+        elif np.ptp(values) == 0 and max(len(run.metrics) for run in runs) > 1:
             constant.append(f"{key} = {number(float(values[0]))}")
         else:
             other.append(_panel(groups, key, against, small=True))

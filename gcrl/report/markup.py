@@ -69,10 +69,11 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def strip(rows: Sequence[NDArray[np.uint8]], gap: int = 2, columns: int | None = None) -> NDArray[np.uint8]:
-    """Return pictures, each row (m, H, W, 3), laid out on a transparent sheet with `gap` pixels between: (h, w, 4)."""
+    """Return pictures, each row (m, H, W, 3), laid out with `gap` faintly grey pixels between: (h, w, 4)."""
     columns = columns or max(len(row) for row in rows)
     height, width = rows[0].shape[1:3]
     sheet = np.zeros((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 4), np.uint8)
+    sheet[:] = (128, 134, 142, 80)
     for r, row in enumerate(rows):
         for c, picture in enumerate(row):
             top, left = r * (height + gap), c * (width + gap)

@@ -86,8 +86,8 @@ def _practised(run: RunRecord) -> Practised | None:
         return None
     try:
         practised = read_practised(run.practice_file)
-    except (OSError, KeyError, ValueError) as error:  # a report of a broken run must still open
-        run.notes.append(f"practice.h5 could not be read ({type(error).__name__}: {error}).")
+    except (UserError, OSError, KeyError) as error:  # a report of a broken run must still open
+        run.notes.append(f"The practice data could not be read: {error}")
         return None
     return practised if len(practised.episode_epochs) else None
 

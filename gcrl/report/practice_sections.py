@@ -29,13 +29,14 @@ def proposals_section(run: RunRecord, practised: Practised) -> str:
 
 
 def _pictures(practised: Practised) -> str:
-    rows, columns = [], max(len(a.goals if a.goals is not None else a.finals) for a in practised.attempts)  # type: ignore[arg-type]
+    rows, columns = [], max(len(attempt.finals) for attempt in practised.attempts)
     for attempt in practised.attempts:
         shown = {"goal": attempt.goals, "where it ended": attempt.finals}
         parts = {name: part for name, part in shown.items() if part is not None}
         sheet = picture(strip(list(parts.values()), columns=columns), f"epoch {attempt.epoch}: {', '.join(parts)}")
         names = [f"<span>{name}</span>" for name in parts]
-        names[0] = f"<div>epoch {attempt.epoch}<br> {names[0]}</div>"
+        how = "<br> <span>at random</span>" if attempt.provenance == "random" else ""
+        names[0] = f"<div>epoch {attempt.epoch}{how}<br> {names[0]}</div>"
         rows.append(f'<div class="row"><div class="epoch">{"".join(names)}</div><div>{sheet}</div></div>')
     if all(attempt.goals is None for attempt in practised.attempts):
         return section(
@@ -47,7 +48,7 @@ def _pictures(practised: Practised) -> str:
 
 def _planes(run: RunRecord, practised: Practised) -> str:
     """Draw proposed over achieved goals in the plane of the two factors that vary most, for five epochs."""
-    if practised.goals is None or practised.frames is None or practised.goals.shape[1] < 2:
+    if practised.goals is None or practised.goals.shape[1] < 2:
         return ""
     names = factor_names(run, practised, practised.goals.shape[1])
     pair = np.sort(np.argsort(-np.nanstd(practised.frames, axis=0), kind="stable")[:2])
@@ -68,7 +69,7 @@ def _planes(run: RunRecord, practised: Practised) -> str:
 
 def coverage_section(run: RunRecord, practised: Practised) -> str:
     """Return how achieved goals spread over time: one map of factor against epoch for each factor."""
-    if practised.frames is None or not len(practised.frames):
+    if not len(practised.frames):
         return ""
     count = practised.frames.shape[1]
     names = factor_names(run, practised, count)
@@ -87,7 +88,6 @@ def coverage_section(run: RunRecord, practised: Practised) -> str:
 
 
 def _coverage(practised: Practised, index: int, name: str, goals: NDArray[np.float64] | None, commanded: NDArray[np.float64] | None) -> str:
-    assert practised.frames is not None
     label, unit = unit_of(name)
     return fig.coverage(
         practised.frames[:, index],
