@@ -162,9 +162,9 @@ def _inspect(given: argparse.Namespace) -> int:
 
 
 def _data_info(given: argparse.Namespace) -> int:
-    from gcrl.data import info
+    from gcrl.data import describe, info
 
-    print(json.dumps(info.info(given.file)) if given.json else info.describe(given.file))
+    print(json.dumps(info(given.file)) if given.json else describe(given.file))
     return 0
 
 

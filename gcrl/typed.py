@@ -83,7 +83,7 @@ def _attempts(value: Any, annotation: Any, name: str) -> typing.Iterator[tuple[b
         whole = isinstance(value, float) and value.is_integer()  # 1e6 is a whole number to a person
         yield whole or (isinstance(value, int) and not isinstance(value, bool)), int(value) if whole else value
     elif annotation is float:
-        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1e300)
         yield fits, float(value) if fits else value
     elif annotation is str:
         yield isinstance(value, str), value

@@ -281,7 +281,7 @@ def test_nothing_is_called_before_it_was_checked(tmp_path: Path, monkeypatch: py
     assert import_class("my_sampler_module:Mine", "part").__name__ == "Mine"
 
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
+SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=5)
 
 
 @settings(max_examples=200, deadline=None)
