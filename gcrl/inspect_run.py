@@ -69,9 +69,8 @@ class Inspection:
             "distance follows it: rank correlation of latent distance with the difference in the factor, over pairs of held-out frames",
         ]
         if self.reconstruction_mse is not None:
-            lines.append(
-                f"reconstruction error {self.reconstruction_mse:.5f} (mean picture: {self.mean_picture_mse:.5f}), pixels in [0, 1]"
-            )
+            error, nothing = f"{self.reconstruction_mse:.5f}", f"{self.mean_picture_mse:.5f}"
+            lines.append(f"reconstruction error {error} (mean picture: {nothing}) over these frames, pixels in [0, 1]")
         if self.picture is not None:
             lines.append(f"picture: {self.picture}")
         return "\n".join(lines)

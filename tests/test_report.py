@@ -12,6 +12,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from envs.errors import UserError
 from gcrl.data import Header, Writer
@@ -19,7 +21,8 @@ from gcrl.episodes import Episodes
 from gcrl.report import film, write_report
 from gcrl.report.figures import interval
 from gcrl.report.film import HOLD
-from gcrl.report.markup import duration, number
+from gcrl.report.markup import duration, number, strip
+from gcrl.report.runs import label_runs, load_run, unit_of
 
 SIZE, HORIZON = 24, 12
 FACTORS = ["door_angle_rad", "hand_m"]
@@ -214,7 +217,7 @@ def test_every_chart_is_well_formed_and_takes_the_page_colours(tmp_path: Path) -
 
 
 def test_state_only_run_shows_points_and_paths_instead_of_pictures(tmp_path: Path) -> None:
-    parsed = assert_self_contained(write_report([make_run(tmp_path / "run", images=False)]))
+    parsed = assert_self_contained(write_report([make_run(tmp_path / "run", epochs=3, images=False)]))
     text = "".join(parsed.text)
     assert "Goals proposed over time" in text
     assert "Commanded goals" in text
@@ -222,16 +225,16 @@ def test_state_only_run_shows_points_and_paths_instead_of_pictures(tmp_path: Pat
 
 
 def test_interrupted_run_and_run_of_one_epoch_are_reported(tmp_path: Path) -> None:
-    interrupted = make_run(tmp_path / "interrupted", evaluated=False)
+    interrupted = make_run(tmp_path / "interrupted", epochs=2, evaluated=False)
     with (interrupted / "metrics.jsonl").open("a") as file:
-        file.write('{"epoch": 6, "env_st')
+        file.write('{"epoch": 2, "env_st')
     assert "No final evaluation yet" in "".join(assert_self_contained(write_report([interrupted])).text)
     short = assert_self_contained(write_report([make_run(tmp_path / "short", epochs=1)]))
     assert "Learning curves" in "".join(short.text)
 
 
 def test_report_is_written_while_practice_still_holds_its_dataset(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", images=False, evaluated=False)
+    run = make_run(tmp_path / "run", epochs=2, images=False, evaluated=False)
     with Writer(run / "practice.h5"):
         text = "".join(assert_self_contained(write_report([run])).text)
     assert "What was achieved over time" in text
@@ -244,7 +247,7 @@ def test_run_that_has_only_its_settings_is_reported(tmp_path: Path) -> None:
 
 
 def test_broken_files_are_named_and_the_rest_is_shown(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
+    run = make_run(tmp_path / "run", epochs=2)
     content = (run / "practice.h5").read_bytes()
     (run / "practice.h5").write_bytes(content[: len(content) // 2])
     (run / "evaluation.npz").write_bytes(b"PK\x03\x04 not an archive")
@@ -255,7 +258,7 @@ def test_broken_files_are_named_and_the_rest_is_shown(tmp_path: Path) -> None:
 
 
 def test_several_seeds_are_averaged_and_each_is_listed(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path / f"door-{seed}", seed=seed, images=False) for seed in (1, 2, 3)]
+    runs = [make_run(tmp_path / f"door-{seed}", seed=seed, epochs=2, images=False) for seed in (1, 2)]
     out = write_report(runs)
     assert out == tmp_path / "report.html"
     text = " ".join("".join(assert_self_contained(out).text).split())
@@ -266,7 +269,7 @@ def test_several_seeds_are_averaged_and_each_is_listed(tmp_path: Path) -> None:
 
 
 def test_runs_that_differ_in_a_setting_are_told_apart_by_it(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path / f"{value}", images=False, extra=f"goals: {{alpha: {value}}}\n") for value in (-1, 0)]
+    runs = [make_run(tmp_path / f"{value}", epochs=2, images=False, extra=f"goals: {{alpha: {value}}}\n") for value in (-1, 0)]
     page, parsed = read(write_report(runs, tmp_path / "both.html"))
     assert "goals.alpha=-1" in page
     assert "goals.alpha=0" in page
@@ -282,7 +285,7 @@ def test_a_folder_that_is_no_run_is_refused_with_the_nearest_one(tmp_path: Path)
 
 
 def test_text_from_a_run_cannot_become_markup(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", images=False)
+    run = make_run(tmp_path / "run", epochs=1, images=False)
     (run / "command.txt").write_text("gcrl practice note='<script>alert(1)</script>' $HOME ${x}")
     parsed = assert_self_contained(write_report([run]))
     assert "note='<script>alert(1)</script>' $HOME ${x}" in "".join(parsed.text)
@@ -334,3 +337,34 @@ def test_interval_is_the_students_interval_across_seeds() -> None:
 def test_numbers_read_as_people_write_them() -> None:
     assert [number(0.0412), number(12345.0), number(0.874, "success_rate"), number(float("nan"))] == ["0.0412", "12\u202f345", "87 %", "–"]
     assert [duration(4.2), duration(512.3), duration(7260)] == ["4.2 s", "8 min 32 s", "2 h 01 min"]
+
+
+@given(st.floats(min_value=1e-9, max_value=1e9), st.booleans())
+def test_a_shown_number_reads_back_to_three_digits(value: float, negative: bool) -> None:
+    value = -value if negative else value
+    assert float(number(value).replace("\u202f", "")) == pytest.approx(value, rel=0.0051)
+
+
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(0, 4))
+def test_a_sheet_holds_every_picture_at_its_place(rows: int, columns: int, gap: int) -> None:
+    pictures = np.arange(rows * columns, dtype=np.uint8)[:, None, None, None] + np.zeros((4, 6, 3), np.uint8)
+    sheet = strip(list(pictures.reshape(rows, columns, 4, 6, 3)), gap=gap)
+    assert sheet.shape == (rows * (4 + gap) - gap, columns * (6 + gap) - gap, 4)
+    for index in range(rows * columns):
+        top, left = index // columns * (4 + gap), index % columns * (6 + gap)
+        assert (sheet[top : top + 4, left : left + 6, :3] == index).all()
+
+
+def test_settings_that_differ_name_the_runs_and_seeds_do_not(tmp_path: Path) -> None:
+    for name, config in {"a": "seed: 1\nagent: {lr: 1}", "b": "seed: 2\nagent: {lr: 1}", "c": "seed: 1\nagent: {lr: 2}"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(f"experiment: push\n{config}\n")
+    runs = [load_run(tmp_path / name) for name in "abc"]
+    assert label_runs(runs) == ["agent.lr=1", "agent.lr=1", "agent.lr=2"]
+    assert label_runs(runs[:2]) == ["push", "push"]
+
+
+def test_a_figure_takes_the_unit_of_the_factor_it_measures() -> None:
+    assert unit_of("door_angle_rad") == ("door angle", "rad")
+    assert unit_of("door_angle_error", ["hand_m", "door_angle_rad"]) == ("door angle error", "rad")
+    assert unit_of("distance", ["hand_m"]) == ("distance", "")

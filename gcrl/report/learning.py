@@ -87,7 +87,7 @@ def learning_section(groups: dict[str, list[RunRecord]]) -> str:
         opened = "" if evaluated else " open"
         body += f'<details{opened}><summary>All {len(other)} training curves</summary><div class="charts small">{"".join(other)}</div>'
         body += f'<p class="muted">Constant throughout: {", ".join(constant)}.</p></details>' if constant else "</details>"
-    lede = "Success on tuning goals, which practice never sees, under the deterministic policy."
+    lede = "Evaluated on tuning goals under the deterministic policy."
     if any(run.evaluation for run in runs):
         lede += " Diamond: the final evaluation on test goals. Dashed: the untrained policy on the same goals."
     if any(len(group) > 1 for group in groups.values()):
