@@ -18,7 +18,8 @@ from envs.scene import Scene
 
 HINGE = (0.62, 0.28)  # m
 MAX_ANGLE = 0.9  # rad
-FRICTION = 0.15  # N m in the hinge: the door stays where it is left
+FRICTION = 0.4  # N m in the hinge: the door stays where it is left, and a door let go at 1 rad/s turns 0.04 rad on
+BRAKING = 14.0  # rad/s^2 that this friction takes off a free door's speed
 TOP = 0.30  # m: panel and handle bar end here; the hand's palm clears it at the lowest commanded height
 BAR_ALONG, BAR_OUT = 0.36, 0.09  # m from the hinge along the panel, and from the panel's middle plane toward the robot
 BAR_HALF = 0.006  # m, half the bar's thickness
@@ -118,7 +119,7 @@ class DoorEnv(ManipulationEnv):
     factors = ("door_angle_rad", "hand_x_m", "hand_y_m", "hand_z_m")
     observation_dim = 5
     cameras: ClassVar[dict[str, Camera]] = {
-        "hinge": Camera((0.42, 0.95, 0.44), (0.465, 0.1, 0.165), 29.0),
+        "hinge": Camera((0.42, 0.95, 0.44), (0.475, 0.1, 0.165), 30.0),
         "rear": Camera((-0.15, -0.60, 0.75), (0.47, 0.05, 0.20), 30.0),
         "top": Camera((0.45, 0.02, 1.35), (0.451, 0.02, 0.2), 34.0),
         "front": Camera((1.35, -0.55, 0.75), (0.45, 0.02, 0.25), 40.0),
@@ -153,10 +154,11 @@ class DoorEnv(ManipulationEnv):
 
     def expert_action(self, observation: Mapping[str, Any]) -> Floats:
         """Reach over the bar into the handle, pull or push the door to the goal's angle, then take the hand to its goal."""
-        x, y, z, angle = (float(value) for value in observation["observation"][:4])
-        error = float(observation["desired_goal"][0]) - angle
+        x, y, z, angle, velocity = (float(value) for value in observation["observation"])
+        error = float(observation["desired_goal"][0]) - (angle + velocity * abs(velocity) / (2 * BRAKING))
         along = -(x - HINGE[0]) * math.sin(angle) - (y - HINGE[1]) * math.cos(angle)
         out = -(x - HINGE[0]) * math.cos(angle) + (y - HINGE[1]) * math.sin(angle)
+        speed = 1.0
         above_handle = 0.0 < out < BAR_OUT and abs(along - BAR_ALONG) < 0.035
         if above_handle and z < TOP:
             if abs(error) < 0.01:
@@ -164,7 +166,8 @@ class DoorEnv(ManipulationEnv):
             else:
                 # The fingers' middle when they touch the bar (to pull) or the panel (to push), led a little toward the goal.
                 touch = BAR_OUT - BAR_HALF - FINGER_HALF if error > 0 else 0.01 + FINGER_HALF
-                target = (*door_point(angle + max(-0.12, min(0.12, error)), BAR_ALONG, touch), LOW[2])
+                target = (*door_point(angle + max(-0.12, min(0.12, 0.7 * error)), BAR_ALONG, touch), LOW[2])
+                speed = max(0.15, min(1.0, abs(error) / 0.15))  # near the goal, or the fingers would knock the door past it
         elif above_handle:
             target = (*door_point(angle, BAR_ALONG, MIDDLE), LOW[2])
         elif z < CLEAR:
@@ -172,4 +175,4 @@ class DoorEnv(ManipulationEnv):
         else:
             target = (*door_point(angle, BAR_ALONG, MIDDLE), HIGH[2])
         step = np.array([target[0] - x, target[1] - y, target[2] - z]) / MAX_STEP
-        return np.clip(step, -1.0, 1.0).astype(np.float32)
+        return np.asarray(np.clip(step, -speed, speed), np.float32)

@@ -181,6 +181,10 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         """Return the present configuration as a goal state (m,)."""
         return self._scene.state()
 
+    def penetration(self) -> float:
+        """Return how deep (m) the deepest contact goes right now."""
+        return self._scene.simulation.contact_depth()
+
     def render_state(self, state: Floats) -> Images:
         """Return the picture of a goal state (m,) at ``image_size`` (256 where that is 0); the episode is not disturbed."""
         ghost = self.ghost()

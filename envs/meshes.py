@@ -105,6 +105,18 @@ def light_meshes() -> Path:
     )
 
 
+def prism(sides: int, radius: float, height: float) -> tuple[Vertices, Faces]:
+    """Return an upright prism about the origin (m): pybullet's own cylinder is drawn with its edges rounded off."""
+    angles = 2 * np.pi * np.arange(sides) / sides
+    rings = [np.stack([radius * np.cos(angles), radius * np.sin(angles), np.full(sides, end)], axis=1) for end in (-height / 2, height / 2)]
+    here = np.arange(sides)
+    there = (here + 1) % sides
+    walls = [np.stack([here, there, there + sides], axis=1), np.stack([here, there + sides, here + sides], axis=1)]
+    middle = np.arange(1, sides - 1)
+    lid = np.stack([np.full(sides - 2, sides), middle + sides, middle + 1 + sides], axis=1)
+    return np.concatenate(rings), np.concatenate([*walls, lid])
+
+
 def write_obj(path: Path, vertices: Vertices, faces: Faces) -> None:
     """Write an OBJ file so that other processes see it whole or not at all."""
     lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in vertices] + [f"f {a} {b} {c}" for a, b, c in faces + 1]

@@ -12,17 +12,24 @@ import pybullet as bullet
 from envs.api import Bools, Floats
 from envs.camera import Camera
 from envs.manipulation import ManipulationEnv
+from envs.meshes import prism, write_obj
 from envs.robot import MAX_STEP, Point, inverse_kinematics
 from envs.scene import Scene
 
-HAND_HEIGHT = 0.025  # m of the fingertips: below the puck's top, above the table
+HAND_HEIGHT = 0.02  # m of the fingertips: at the height of the middle of the puck
 LOW, HIGH = (0.32, -0.22, HAND_HEIGHT), (0.68, 0.22, HAND_HEIGHT)
 PUCK_LOW, PUCK_HIGH = (0.40, -0.14), (0.60, 0.14)  # m, where goals put the puck
-PUCK_RADIUS, PUCK_HEIGHT, PUCK_MASS = 0.04, 0.05, 0.15  # m, m, kg
+FRICTION = 0.8  # with the table; half of it with the hand
+PUCK_RADIUS, PUCK_HEIGHT, PUCK_MASS = 0.04, 0.04, 0.15  # m, m, kg
+# A solid disc's about the vertical; a hundredfold about the others, so that a blow at 0.6 m/s does not tip its edge into the table.
+PUCK_INERTIA = (0.01, 0.01, PUCK_MASS * PUCK_RADIUS**2 / 2)  # kg m^2
 HAND_START, PUCK_START = (0.36, 0.0), (0.47, 0.0)
 START_SPREAD = 0.02  # m
 FINGER_RADIUS = 0.029  # m from the fingertips' middle to their corners
 SUCCESS_DISTANCE = 0.04  # m
+# The expert's: how near is near enough (m), how far from the puck it circles (m), and its speed per root of the distance left,
+# which is what leaves a sliding puck at the goal (v = sqrt(2 friction g d), with a margin).
+DONE, CIRCLE, SLIDE = 0.012, PUCK_RADIUS + FINGER_RADIUS + 0.01, 2.6
 RED = (0.86, 0.16, 0.16, 1.0)
 
 
@@ -30,14 +37,16 @@ class PuckScene(Scene):
     """The arm and a puck; the task's own state is the puck's (x, y) m."""
 
     def __init__(self, visuals: str) -> None:
-        super().__init__(LOW, HIGH, visuals)
+        super().__init__(LOW, HIGH, visuals, outline=(LOW[:2], HIGH[:2]))
         client = self.client = self.simulation.client
         shape = bullet.createCollisionShape(bullet.GEOM_CYLINDER, radius=PUCK_RADIUS, height=PUCK_HEIGHT, physicsClientId=client)
-        visual = bullet.createVisualShape(
-            bullet.GEOM_CYLINDER, radius=PUCK_RADIUS, length=PUCK_HEIGHT, rgbaColor=RED, physicsClientId=client
-        )
+        path = self.simulation.folder / "puck.obj"
+        write_obj(path, *prism(24, PUCK_RADIUS, PUCK_HEIGHT))
+        visual = bullet.createVisualShape(bullet.GEOM_MESH, fileName=str(path), rgbaColor=RED, physicsClientId=client)
         self.puck: int = bullet.createMultiBody(PUCK_MASS, shape, visual, (*PUCK_START, PUCK_HEIGHT / 2), physicsClientId=client)
-        bullet.changeDynamics(self.puck, -1, lateralFriction=0.6, spinningFriction=0.002, physicsClientId=client)
+        bullet.changeDynamics(
+            self.puck, -1, lateralFriction=FRICTION, spinningFriction=0.002, localInertiaDiagonal=PUCK_INERTIA, physicsClientId=client
+        )
         self.robot.place((*HAND_START, HAND_HEIGHT))
 
     def randomise(self, generator: np.random.Generator) -> None:
@@ -73,9 +82,9 @@ class PushEnv(ManipulationEnv):
     action_axes = 2
     observation_dim = 6
     cameras: ClassVar[dict[str, Camera]] = {
-        "front": Camera((1.15, 0.0, 0.75), (0.51, 0.0, 0.0), 28.0),
+        "front": Camera((1.10, 0.0, 0.75), (0.505, 0.0, 0.0), 26.0),
         "top": Camera((0.50, 0.0, 1.40), (0.501, 0.0, 0.0), 22.0),
-        "rear": Camera((-0.10, -0.75, 0.75), (0.48, 0.0, 0.05), 32.0),
+        "side": Camera((0.75, 0.75, 0.65), (0.50, 0.0, 0.02), 30.0),
     }
 
     def build_scene(self) -> PuckScene:
@@ -104,27 +113,28 @@ class PushEnv(ManipulationEnv):
         return {"puck_distance_m": puck, "hand_distance_m": np.linalg.norm(difference[..., :2], axis=-1), "distance": puck}
 
     def expert_action(self, observation: Mapping[str, Any]) -> Floats:
-        """Circle the puck to the side away from the goal, push it there, then take the hand to its goal."""
+        """Circle the puck to the side away from the goal, push it there so that it stops there, then take the hand to its goal."""
         hand, puck = (np.asarray(observation["observation"][first : first + 2], np.float64) for first in (0, 2))
         goal_hand, goal_puck = (np.asarray(observation["desired_goal"][first : first + 2], np.float64) for first in (0, 2))
         remaining = float(np.linalg.norm(goal_puck - puck))
-        if remaining < 0.008:
+        pushing = remaining > DONE
+        side = puck - goal_puck if pushing else goal_hand - puck
+        turn = _turn(hand - puck, side)
+        if abs(turn) > 0.2:
+            bearing = math.atan2(hand[1] - puck[1], hand[0] - puck[0]) + max(-0.5, min(0.5, turn))
+            return _toward(hand, puck + CIRCLE * np.array([math.cos(bearing), math.sin(bearing)]), 1.0)
+        if not pushing:
             return _toward(hand, goal_hand, 1.0)
-        push = (goal_puck - puck) / remaining
-        offset = hand - puck
-        behind = -push
-        # The signed angle from the hand's side of the puck to the side to push from.
-        turn = math.atan2(offset[0] * behind[1] - offset[1] * behind[0], float(offset @ behind))
-        contact = PUCK_RADIUS + FINGER_RADIUS
-        if abs(turn) < 0.25:
-            speed = min(1.0, max(0.15, remaining / 0.06))
-            return _toward(hand, puck + behind * (contact - 0.035), speed)
-        radius = contact + 0.012
-        angle = math.atan2(offset[1], offset[0]) + max(-0.5, min(0.5, turn))
-        return _toward(hand, puck + radius * np.array([math.cos(angle), math.sin(angle)]), 1.0)
+        touching = float(np.linalg.norm(hand - puck)) < CIRCLE
+        return _toward(hand, puck, min(1.0, SLIDE * math.sqrt(remaining)) if touching else 1.0)
+
+
+def _turn(start: Floats, end: Floats) -> float:
+    """Return the signed angle (rad) from one planar vector to another."""
+    return math.atan2(float(start[0] * end[1] - start[1] * end[0]), float(start @ end))
 
 
 def _toward(hand: Floats, target: Floats, speed: float) -> Floats:
     step = (target - hand) / MAX_STEP
     longest = max(1e-9, float(np.abs(step).max()))
-    return (step * min(1.0, speed / longest)).astype(np.float32)
+    return np.asarray(step * min(1.0, speed / longest), np.float32)

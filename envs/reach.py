@@ -49,7 +49,7 @@ class ReachEnv(ManipulationEnv):
     observation_dim = 3
     default_horizon = 30
     cameras: ClassVar[dict[str, Camera]] = {
-        "front": Camera((1.35, -0.55, 0.75), (0.42, 0.0, 0.25), 36.0),
+        "front": Camera((1.35, -0.60, 0.80), (0.40, 0.0, 0.27), 38.0),
         "rear": Camera((-0.25, -0.85, 0.85), (0.42, 0.0, 0.22), 36.0),
         "top": Camera((0.45, 0.0, 1.60), (0.451, 0.0, 0.2), 34.0),
     }
@@ -72,4 +72,4 @@ class ReachEnv(ManipulationEnv):
     def expert_action(self, observation: Mapping[str, Any]) -> Floats:
         """Go straight there."""
         step = (observation["desired_goal"] - observation["achieved_goal"]) / MAX_STEP
-        return np.clip(step, -1.0, 1.0).astype(np.float32)
+        return np.asarray(np.clip(step, -1.0, 1.0), np.float32)

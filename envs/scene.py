@@ -10,19 +10,36 @@ from envs.api import Floats
 from envs.robot import Point, Robot
 from envs.sim import Simulation
 
-TABLE = (0.80, 0.83, 0.86)
+Corner = tuple[float, float]
+TABLE = ((-0.10, -0.60), (0.90, 0.60))  # m, two corners
+SURFACE, EDGE = (0.80, 0.83, 0.86), (0.62, 0.67, 0.74)
+EDGE_HALF = 0.01  # m
 
 
 class Scene(ABC):
-    """The arm on a table, with the bodies that a task adds.
+    """The arm on a table, with the bodies that a task adds. outline: the rectangle drawn on the table (m).
 
     A goal state is (7 + s,): joint angles (rad), then the task's own s numbers (`task_state`).
     """
 
-    def __init__(self, low: Point, high: Point, visuals: str) -> None:
+    def __init__(self, low: Point, high: Point, visuals: str, outline: tuple[Corner, Corner] = TABLE) -> None:
         self.simulation = Simulation()
-        self.simulation.add_box((0.5, 0.6, 0.02), (0.4, 0.0, -0.02), TABLE)
+        (x0, y0), (x1, y1) = TABLE
+        middle, half = ((x0 + x1) / 2, (y0 + y1) / 2, -0.02), ((x1 - x0) / 2, (y1 - y0) / 2, 0.02)
+        self.simulation.add_box(half, middle, SURFACE if visuals == "full" else None)
+        self._draw(*outline)
         self.robot = Robot(self.simulation, low, high, visuals)
+
+    def _draw(self, low: Corner, high: Corner) -> None:
+        """Outline a rectangle of the table: a drawn surface would cost as much time as all the rest of the picture."""
+        (x0, y0), (x1, y1), thick = low, high, EDGE_HALF
+        for x, y, along, across in (
+            ((x0 + x1) / 2, y0, (x1 - x0) / 2, thick),
+            ((x0 + x1) / 2, y1, (x1 - x0) / 2, thick),
+            (x0, (y0 + y1) / 2, thick, (y1 - y0) / 2),
+            (x1, (y0 + y1) / 2, thick, (y1 - y0) / 2),
+        ):
+            self.simulation.add_box((along, across, 0.001), (x, y, 0.0), EDGE, solid=False)
 
     @abstractmethod
     def randomise(self, generator: np.random.Generator) -> None:

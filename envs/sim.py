@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pybullet as bullet
 
+Triple = tuple[float, float, float]
+
 TIME_STEP = 0.05  # s of one environment step: 20 Hz control
 SUBSTEPS = 10  # of 1/200 s each: the longest at which a pushed puck neither sinks in nor bounces
+SOLVER_ITERATIONS = 15  # enough for one arm and one body: contacts are as deep as with pybullet's 50
 
 
 def _disconnect(client: int, folder: str) -> None:
@@ -31,22 +34,31 @@ class Simulation:
         self.folder = Path(tempfile.mkdtemp(prefix="gcrl-sim-"))
         self._finalizer = weakref.finalize(self, _disconnect, self.client, str(self.folder))
         bullet.setPhysicsEngineParameter(
-            fixedTimeStep=TIME_STEP, numSubSteps=SUBSTEPS, deterministicOverlappingPairs=1, physicsClientId=self.client
+            fixedTimeStep=TIME_STEP,
+            numSubSteps=SUBSTEPS,
+            numSolverIterations=SOLVER_ITERATIONS,
+            deterministicOverlappingPairs=1,
+            physicsClientId=self.client,
         )
         bullet.setGravity(0, 0, -9.81, physicsClientId=self.client)
 
-    def load(self, name: str, urdf: str, *, position: tuple[float, float, float] = (0, 0, 0), fixed: bool = True) -> int:
+    def load(self, name: str, urdf: str, *, position: Triple = (0, 0, 0), fixed: bool = True) -> int:
         """Load a URDF given as text and return its body id."""
         path = self.folder / f"{name}.urdf"
         path.write_text(urdf)
         body: int = bullet.loadURDF(str(path), basePosition=position, useFixedBase=fixed, physicsClientId=self.client)
         return body
 
-    def add_box(self, half: tuple[float, float, float], position: tuple[float, float, float], colour: tuple[float, float, float]) -> int:
-        """Add a fixed box with half extents `half` (m) and return its body id."""
-        shape = bullet.createCollisionShape(bullet.GEOM_BOX, halfExtents=half, physicsClientId=self.client)
-        visual = bullet.createVisualShape(bullet.GEOM_BOX, halfExtents=half, rgbaColor=(*colour, 1), physicsClientId=self.client)
+    def add_box(self, half: Triple, position: Triple, colour: Triple | None = None, *, solid: bool = True) -> int:
+        """Add a fixed box with half extents `half` (m) and return its body id; unseen without a colour, a mere picture unless solid."""
+        shape = -1
+        if solid:
+            shape = bullet.createCollisionShape(bullet.GEOM_BOX, halfExtents=half, physicsClientId=self.client)
+        # Without a visual shape pybullet would draw the collision shape, so an unseen box gets a speck.
+        drawn, tint = (half, (*colour, 1)) if colour is not None else ((1e-4, 1e-4, 1e-4), (1, 1, 1, 0))
+        visual = bullet.createVisualShape(bullet.GEOM_BOX, halfExtents=drawn, rgbaColor=tint, physicsClientId=self.client)
         body: int = bullet.createMultiBody(0, shape, visual, basePosition=position, physicsClientId=self.client)
+        bullet.changeDynamics(body, -1, lateralFriction=1.0, physicsClientId=self.client)
         return body
 
     def step(self) -> None:
@@ -73,10 +85,14 @@ class Simulation:
         path.write_bytes(state)
         bullet.restoreState(fileName=str(path), physicsClientId=self.client)
 
-    def penetration(self) -> float:
-        """Return how deep (m) the deepest contact goes in the present configuration; 0 where nothing overlaps."""
-        bullet.performCollisionDetection(physicsClientId=self.client)
+    def contact_depth(self) -> float:
+        """Return how deep (m) the deepest contact of the last step goes; 0 where nothing overlaps."""
         return max([0.0, *(-float(contact[8]) for contact in bullet.getContactPoints(physicsClientId=self.client))])
+
+    def penetration(self) -> float:
+        """Return how deep (m) bodies that were put in place overlap, without a step; 0 where nothing does."""
+        bullet.performCollisionDetection(physicsClientId=self.client)
+        return self.contact_depth()
 
     def close(self) -> None:
         """Disconnect and remove the temporary folder; a second call does nothing."""

@@ -1,0 +1,80 @@
+"""Make the committed goals of a task: full states in which the expert's rollouts ended.
+
+    python benchmarks/make_goals.py [door reach push] [--out envs/goals]
+
+A goal is kept when its rollout, from a reset, succeeded, came to rest without penetration and never pressed two bodies into
+each other by more than three millimetres on the way. The splits come from different seeds, so "tune" shares no goal with "test".
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.api import GoalSet
+from envs.door import DoorEnv
+from envs.fixed_goals import FOLDER, save_goals
+from envs.manipulation import TOUCH, ManipulationEnv
+from envs.push import PushEnv
+from envs.reach import ReachEnv
+
+TASKS: dict[str, Any] = {"door": lambda: DoorEnv(setting="hard"), "reach": ReachEnv, "push": PushEnv}
+SEEDS = {"test": 20_001, "tune": 10_001}
+COUNT = 100
+MAX_PENETRATION = 3e-3  # m, on the way
+AT_REST = 1e-3  # change of the achieved goal in the last step
+
+
+def rollout(env: ManipulationEnv, goal: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the (goal state, achieved goal) in which the expert ends, None where it fails, penetrates or does not rest."""
+    observation, _ = env.reset(seed=seed, options={"goal": goal})
+    truncated, reached = False, False
+    before = observation["achieved_goal"]
+    while not truncated:
+        before = observation["achieved_goal"]
+        observation, _, _, truncated, info = env.step(env.expert_action(observation))
+        reached = info["is_success"]
+        if env.penetration() > MAX_PENETRATION:
+            return None
+    if not reached or env.penetration() > TOUCH or np.abs(observation["achieved_goal"] - before).max() > AT_REST:
+        return None
+    return env.goal_state(), observation["achieved_goal"]
+
+
+def make(env: ManipulationEnv, seed: int) -> tuple[GoalSet, int]:
+    """Return `COUNT` goals and how many rollouts they took."""
+    generator = np.random.default_rng(seed)
+    ends: list[tuple[np.ndarray, np.ndarray]] = []
+    tried = 0
+    while len(ends) < COUNT:
+        end = rollout(env, env.sample_goals(1, generator).achieved[0], seed + tried)
+        tried += 1
+        if end is not None:
+            ends.append(end)
+    return GoalSet(np.stack([state for state, _ in ends]), np.stack([achieved for _, achieved in ends])), tried
+
+
+def main() -> None:
+    """Make the goals named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help="door, reach, push (all of them where none is named)")
+    parser.add_argument("--out", type=Path, default=FOLDER)
+    arguments = parser.parse_args()
+    for task in arguments.tasks or TASKS:
+        env = TASKS[task]()
+        splits = {}
+        for split, seed in SEEDS.items():
+            splits[split], tried = make(env, seed)
+            spread = np.quantile(splits[split].achieved, [0, 0.25, 0.5, 0.75, 1], axis=0).T.round(3)
+            print(f"{task} {split}: {COUNT} goals from {tried} rollouts")
+            for factor, quantiles in zip(env.factors, spread):
+                print(f"  {factor}: quartiles {quantiles.tolist()}")
+        print(f"written: {save_goals(task, splits, arguments.out)}")
+        env.close()
+
+
+if __name__ == "__main__":
+    main()
