@@ -6,6 +6,7 @@ What that takes (measured by opening the file after every single write of the HD
   (a picture each); partly filled chunks of vectors are uncompressed and rewritten in place.
 - *No flag says "open for writing".* A version-3 superblock carries one that makes plain h5py refuse the file of a killed process; version 2
   does not. The file is therefore created with the bounds of 1.8 and everything in it with those of 1.10.
+- *Space first.* Disk space is allocated before HDF5 writes, see `_reserve`.
 - *Order.* Rows, goals and all other columns reach the file before `/episodes/start` grows, and readers count episodes by that alone.
 """
 
@@ -26,8 +27,10 @@ from envs.errors import UserError, unknown
 from gcrl.data.reader import open_file
 from gcrl.data.schema import EPISODE_COLUMNS, PROVENANCES, STEP_COLUMNS, Header, is_picture, stored_dtype
 from gcrl.episodes import Episodes
+from gcrl.faults import fault
 
 ROWS_PER_CHUNK = 1024
+INDEX_BYTES = 1 << 20  # more than the indexes grow by in one append
 SPARE_BYTES = 16 << 20  # left free beside what an append needs: checkpoints and logs want some too
 
 
@@ -43,6 +46,7 @@ class Writer:
         if header is not None:
             _create(self.path, header)
         self.file, self.header = open_file(self.path, mode="r+")
+        self._columns = _datasets(self.file)
         self._failed = False
         if header is None:
             self.truncate(len(self))
@@ -59,22 +63,24 @@ class Writer:
             return
         real = np.arange(episodes.actions.shape[1] + 1) <= episodes.lengths[:, None]  # (n, T+1): rows that are stored
         steps, goals, columns = self._step_rows(episodes, real), self._goal_rows(episodes), self._episode_rows(episodes)
-        self._require_space(sum(values.nbytes for values in [*steps.values(), *goals.values()]))
         rows = columns["length"] + 1
         start = self._end() + np.cumsum(rows) - rows
         try:
+            self._reserve(sum(values.nbytes for values in [*steps.values(), *goals.values()]))
             self._extend("steps", steps)
+            fault("dataset:rows")
             self._extend("goals", goals)
             self._extend("episodes", columns)
             self.file.flush()
+            self._reserve(0)
             self._extend("episodes", {"start": start})
             self.file.flush()
-            os.fsync(self.file.id.get_vfd_handle())
-        except OSError as error:
+            os.truncate(self._descriptor(), self.file.id.get_filesize())
+            os.fsync(self._descriptor())
+        except (OSError, RuntimeError) as error:  # h5py reports a failed flush as either
             self._failed = True
-            raise UserError(
-                f"cannot write to {self.path} ({error.strerror or error}); expected free disk space; earlier episodes are intact"
-            ) from error
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+            raise UserError(f"cannot write to {self.path}: {reason}; expected free disk space; earlier episodes are intact") from error
 
     def truncate(self, n_episodes: int) -> None:
         """Keep the first `n_episodes` only, as on resuming from a checkpoint; raises `UserError` where there are fewer."""
@@ -172,13 +178,23 @@ class Writer:
             dataset.resize(end + len(values), axis=0)
             dataset[end:] = values
 
-    def _require_space(self, needed: int) -> None:
+    def _reserve(self, raw_bytes: int) -> None:
+        """Allocate disk space for all that an append of `raw_bytes` can take, or raise `UserError`, before HDF5 writes anything.
+
+        HDF5 does not survive a full disk: h5py drops the errors of chunks written late, counts their rows as stored, and crashes on close.
+        """
+        chunks = sum(int(np.prod(item.chunks)) * item.dtype.itemsize for item in self._columns)
+        needed = raw_bytes + raw_bytes // 50 + chunks + INDEX_BYTES
         free = shutil.disk_usage(self.path.parent).free
         if free < needed + SPARE_BYTES:
             raise UserError(
-                f"disk full: {free >> 20} MiB are free beside {self.path}; expected at least {(needed + SPARE_BYTES) >> 20} MiB for the "
-                "next episodes; earlier episodes are intact"
+                f"disk full: {free >> 20} MiB are free for {self.path}; expected at least {(needed + SPARE_BYTES) >> 20} MiB for the next "
+                "episodes; earlier episodes are intact"
             )
+        os.posix_fallocate(self._descriptor(), os.fstat(self._descriptor()).st_size, needed)
+
+    def _descriptor(self) -> int:
+        return int(self.file.id.get_vfd_handle())
 
 
 def _create(path: Path, header: Header) -> None:
