@@ -2,9 +2,10 @@
 
     python benchmarks/update_speed.py [--batch 256] [--hidden 256 256] [--rounds 30] [--out update_speed.json]
 
-The two take turns in short rounds, so that whatever else the machine does falls on both; the figure is the median over rounds of the
-ratio within a round. Each update is timed on a batch that is already drawn: replay and relabelling have benchmarks of their own.
-stable-baselines3 draws its batch inside ``train``; its drawing is timed apart and taken off.
+Times are CPU seconds of the one thread, which on an idle machine are wall seconds. The two take turns in short rounds, so that
+whatever else the machine does falls on both; the figure is the median over rounds of the ratio within a round. Each update is timed
+on a batch that is already drawn, since replay and relabelling have benchmarks of their own; stable-baselines3 draws its batch inside
+``train``, so its drawing is timed apart and taken off.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ def ours(kind: str, hidden: list[int], batch_size: int) -> Callable[[int], float
     )
 
     def run(n: int) -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(n):
             agent.update(batch)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     return run
 
@@ -82,13 +83,13 @@ def theirs(kind: str, hidden: list[int], batch_size: int) -> Callable[[int], flo
     model.learn(2_000)
 
     def run(n: int) -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(n):
             model.replay_buffer.sample(batch_size)
-        drawing = time.perf_counter() - start
-        start = time.perf_counter()
+        drawing = time.process_time() - start
+        start = time.process_time()
         model.train(n, batch_size)
-        return time.perf_counter() - start - drawing
+        return time.process_time() - start - drawing
 
     return run
 

@@ -22,7 +22,7 @@ from gcrl.agents.networks import Critics, GaussianActor
 from gcrl.agents.products import linear
 from gcrl.agents.sac import SAC
 from gcrl.agents.scripted import Oracle
-from gcrl.agents.targets import polyak, value_range
+from gcrl.agents.targets import Polyak, value_range
 from gcrl.agents.td3 import TD3
 
 BOX = spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -400,7 +400,7 @@ def test_targets_stay_within_what_rewards_can_sum_to(reward: float, value: float
 def test_polyak_moves_the_target_by_its_fraction() -> None:
     one, other = (Critics(2, 3, (4,), torch.Generator().manual_seed(seed)) for seed in (0, 1))
     before = copy.deepcopy(one)
-    polyak(one, other, 0.25)
+    Polyak(0.25, (one, other)).step()
     for now, old, goal in zip(one.parameters(), before.parameters(), other.parameters()):
         torch.testing.assert_close(now, 0.75 * old + 0.25 * goal)
 

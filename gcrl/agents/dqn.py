@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from gcrl.agents.losses import finite_check, td_loss, td_target
 from gcrl.agents.networks import MLP
 from gcrl.agents.normalizer import Normalizer
 from gcrl.agents.spaces import hidden_sizes, number_of_actions, require
-from gcrl.agents.targets import freeze, polyak, value_range
+from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
 
 class DQN:
@@ -56,16 +55,17 @@ class DQN:
         ):
             require("DQN", name, value, low, high)
         self.actions, self.first_action = number_of_actions(action_space, "DQN")
-        self.batch_size, self.discount, self.tau, self.epsilon, self.device = batch_size, discount, tau, epsilon, device
+        self.batch_size, self.discount, self.epsilon, self.device = batch_size, discount, epsilon, device
         self.bounds = value_range("DQN", reward_range, discount)
         self.normalizer = Normalizer(input_dim, goal_dim, device)
         generator = torch.Generator().manual_seed(seed)
         self.network = MLP([input_dim + goal_dim, *hidden, self.actions], generator).to(device)
-        self.target_network = freeze(copy.deepcopy(self.network))
+        self.target_network = frozen_copy(self.network)
+        self.targets = Polyak(tau, (self.target_network, self.network))
         self.learner = states.Learner(
             "DQN",
             networks={"network": self.network, "target_network": self.target_network},
-            optimizers={"network": states.adam(self.network, lr)},
+            optimizers={"network": states.adam(lr, self.network)},
             normalizer=self.normalizer,
             generator=generator,
         )
@@ -94,7 +94,7 @@ class DQN:
         taken = (batch.actions - self.first_action).unsqueeze(-1)
         loss, metrics = td_loss(self.network(now).gather(-1, taken).t(), target, huber=True)
         self.learner.step("network", loss)
-        polyak(self.target_network, self.network, self.tau)
+        self.targets.step()
         self.learner.updates += 1
         return {**metrics, "finite": finite_check(metrics)}
 

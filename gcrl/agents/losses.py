@@ -49,7 +49,7 @@ def temperature_loss(log_temperature: Tensor, log_prob: Tensor, target_entropy: 
 def deterministic_actor_loss(values: Tensor, actions: Tensor, action_l2: float = 0.0) -> Loss:
     """Return -E[Q(s, π(s))] + `action_l2` E[π(s)²], for values (B,) and actions (B, a) in [-1, 1].
 
-    Lillicrap et al. 2016, eq. 6; the penalty on actions keeps tanh from saturating (Andrychowicz et al. 2017, app. A).
+    Lillicrap et al. 2016, eq. 6; the penalty keeps tanh from saturating (Plappert et al. 2018, "Multi-goal reinforcement learning").
     """
     loss = -values.mean()
     if action_l2:

@@ -20,13 +20,17 @@ class MLP(nn.Module):
 
     def __init__(self, sizes: Sequence[int], generator: torch.Generator) -> None:
         super().__init__()
-        layers = list(pairwise(sizes))
-        self.weights = nn.ParameterList(_uniform((out, fan), fan, generator) for fan, out in layers)
-        self.biases = nn.ParameterList(_uniform((out,), fan, generator) for fan, out in layers)
+        shapes = list(pairwise(sizes))
+        self.weights = nn.ParameterList(_uniform((out, fan), fan, generator) for fan, out in shapes)
+        self.biases = nn.ParameterList(_uniform((out,), fan, generator) for fan, out in shapes)
+        # The same parameters once more in a plain list: looking them up in ParameterLists would cost as much as a small product.
+        self.layers = list(zip(self.weights, self.biases))
 
     def forward(self, x: Tensor, frozen: bool = False) -> Tensor:
         """Return the output; `frozen` lets gradients pass to `x` but not to the parameters, and saves the time to compute those."""
-        layers = [(w.detach(), b.detach()) if frozen else (w, b) for w, b in zip(self.weights, self.biases)]
+        layers: Sequence[tuple[Tensor, Tensor]] = self.layers
+        if frozen:
+            layers = [(weight.detach(), bias.detach()) for weight, bias in layers]
         for weight, bias in layers[:-1]:
             x = linear(x, weight, bias).relu_()
         return linear(x, *layers[-1])
@@ -45,7 +49,10 @@ class Critics(nn.Module):
 
 
 class GaussianActor(nn.Module):
-    """A Gaussian squashed by tanh into (-1, 1) per action dimension (Haarnoja et al. 2018, "Soft actor-critic algorithms", app. C)."""
+    """A Gaussian squashed by tanh into (-1, 1) per action dimension.
+
+    Haarnoja et al. 2018, "Soft actor-critic algorithms and applications", app. C.
+    """
 
     def __init__(self, in_dim: int, action_dim: int, hidden: Sequence[int], generator: torch.Generator) -> None:
         super().__init__()
@@ -61,9 +68,9 @@ class GaussianActor(nn.Module):
         mean, log_std = self(x)
         raw = torch.addcmul(mean, log_std.exp(), noise)
         # log(1 - tanh(u)²) = 2 (log 2 - u - softplus(-2u)) neither overflows nor rounds to log 0.
-        squash = 2.0 * (math.log(2.0) - raw - F.softplus(-2.0 * raw))
-        log_prob = (-0.5 * (noise.square() + math.log(2.0 * math.pi)) - log_std - squash).sum(-1)
-        return raw.tanh(), log_prob
+        learnt = torch.sub(2.0 * (raw + F.softplus(-2.0 * raw)), log_std).sum(-1)
+        constant = noise.square().sum(-1).mul_(-0.5).sub_(noise.shape[-1] * (0.5 * math.log(2.0 * math.pi) + 2.0 * math.log(2.0)))
+        return raw.tanh(), learnt + constant
 
 
 class DeterministicActor(nn.Module):

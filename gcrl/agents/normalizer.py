@@ -14,7 +14,7 @@ from envs.errors import UserError
 from gcrl.agents.api import Floats
 
 CLIP = 5.0  # standard deviations, as in HER (Andrychowicz et al. 2017, app. A)
-SMALLEST_STD = 0.01  # as there: an entry that hardly varied so far would otherwise saturate once it does
+SMALLEST_STD = 0.01  # an entry that hardly varied so far would otherwise saturate once it does
 
 
 class Normalizer:

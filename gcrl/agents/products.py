@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-SMALLEST = 64  # below this width or number of rows, calling oneDNN costs more than it saves
+SMALLEST = 64**3  # multiplications; below, calling oneDNN costs more than it saves
 ONEDNN = (
     torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
@@ -22,7 +22,7 @@ ONEDNN = (
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return x W^T + b for x (n, i), weight (o, i), bias (o,): `torch.nn.functional.linear`, differentiable once."""
-    if not ONEDNN or x.device.type != "cpu" or min(*x.shape, len(weight)) < SMALLEST:
+    if not ONEDNN or x.device.type != "cpu" or len(x) * weight.numel() < SMALLEST:
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         return cast(Tensor, _Linear.apply(x, weight, bias))  # type: ignore[no-untyped-call]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from gcrl.agents import state as states
 from gcrl.agents.api import Batch, Floats, Metrics
@@ -19,7 +18,7 @@ from gcrl.agents.losses import finite_check, sac_actor_loss, td_loss, td_target,
 from gcrl.agents.networks import Critics, GaussianActor, Temperature
 from gcrl.agents.normalizer import Normalizer
 from gcrl.agents.spaces import ActionRange, hidden_sizes, require
-from gcrl.agents.targets import freeze, polyak, value_range
+from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
 
 class SAC:
@@ -60,7 +59,7 @@ class SAC:
         ):
             require("SAC", name, value, low, high)
         self.range = ActionRange(action_space, "SAC", device)
-        self.batch_size, self.discount, self.tau, self.device = batch_size, discount, tau, device
+        self.batch_size, self.discount, self.device = batch_size, discount, device
         self.target_entropy = -float(self.range.dim) if target_entropy is None else target_entropy
         self.bounds = value_range("SAC", reward_range, discount)
         self.normalizer = Normalizer(input_dim, goal_dim, device)
@@ -69,13 +68,18 @@ class SAC:
         dim = input_dim + goal_dim
         self.actor = GaussianActor(dim, self.range.dim, hidden, weights).to(device)
         self.critics = Critics(critics, dim + self.range.dim, hidden, weights).to(device)
-        self.target_critics = freeze(copy.deepcopy(self.critics))
+        self.target_critics = frozen_copy(self.critics)
+        self.targets = Polyak(tau, (self.target_critics, self.critics))
         self.temperature = Temperature(temperature).to(device)
-        trained: dict[str, nn.Module] = {"actor": self.actor, "critics": self.critics, "temperature": self.temperature}
         self.learner = states.Learner(
             "SAC",
-            networks=trained | {"target_critics": self.target_critics},
-            optimizers={name: states.adam(network, lr) for name, network in trained.items()},
+            networks={
+                "actor": self.actor,
+                "critics": self.critics,
+                "target_critics": self.target_critics,
+                "temperature": self.temperature,
+            },
+            optimizers={"critics": states.adam(lr, self.critics), "actor": states.adam(lr, self.actor, self.temperature)},
             normalizer=self.normalizer,
             generator=torch.Generator(device).manual_seed(seed),
         )
@@ -109,15 +113,13 @@ class SAC:
         self.learner.step("critics", loss)
 
         actions, log_prob = self.actor.sample(now, noise[0])
-        loss, more = sac_actor_loss(self.critics(torch.cat([now, actions], -1), frozen=True), log_prob, temperature)
-        metrics |= more
-        self.learner.step("actor", loss)
+        actor_loss, of_actor = sac_actor_loss(self.critics(torch.cat([now, actions], -1), frozen=True), log_prob, temperature)
+        entropy_loss, of_temperature = temperature_loss(self.temperature.log, log_prob, self.target_entropy)
+        metrics |= of_actor | of_temperature
+        # The two share no parameter, so one step down their sum is a step down each, for the price of one.
+        self.learner.step("actor", actor_loss + entropy_loss)
 
-        loss, more = temperature_loss(self.temperature.log, log_prob, self.target_entropy)
-        metrics |= more
-        self.learner.step("temperature", loss)
-
-        polyak(self.target_critics, self.critics, self.tau)
+        self.targets.step()
         self.learner.updates += 1
         return {**metrics, "finite": finite_check(metrics)}
 

@@ -55,9 +55,9 @@ class Learner:
         optimizer.step()
 
 
-def adam(network: nn.Module, lr: float) -> torch.optim.Adam:
-    """Return Adam over all parameters, in one kernel."""
-    return torch.optim.Adam(network.parameters(), lr=lr, fused=True)
+def adam(lr: float, *networks: nn.Module) -> torch.optim.Adam:
+    """Return Adam over all parameters of `networks`, in one kernel."""
+    return torch.optim.Adam([parameter for network in networks for parameter in network.parameters()], lr=lr, fused=True)
 
 
 def part(state: Mapping[str, Any], name: str, owner: str) -> Any:

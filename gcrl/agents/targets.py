@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -13,16 +14,27 @@ from envs.errors import UserError
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def freeze(network: Network) -> Network:
-    """Return `network` with gradients switched off for good."""
-    network.requires_grad_(False)
-    return network
+def frozen_copy(network: Network) -> Network:
+    """Return a copy of `network` whose parameters take no gradients."""
+    target = copy.deepcopy(network)
+    target.requires_grad_(False)
+    return target
 
 
-@torch.no_grad()
-def polyak(target: nn.Module, source: nn.Module, tau: float) -> None:
-    """Move every parameter of `target` by the fraction `tau` toward `source` (Lillicrap et al. 2016, algorithm 1)."""
-    torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), tau)
+class Polyak:
+    """Moves every parameter of targets by the fraction `tau` toward its source's (Lillicrap et al. 2016, algorithm 1).
+
+    pairs: (target, source) networks of the same shape.
+    """
+
+    def __init__(self, tau: float, *pairs: tuple[nn.Module, nn.Module]) -> None:
+        self.tau = tau
+        self._targets: list[torch.Tensor] = [parameter for target, _ in pairs for parameter in target.parameters()]
+        self._sources: list[torch.Tensor] = [parameter for _, source in pairs for parameter in source.parameters()]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        torch._foreach_lerp_(self._targets, self._sources, self.tau)
 
 
 def value_range(owner: str, reward_range: Sequence[float] | None, discount: float) -> tuple[float, float] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,14 +18,14 @@ from gcrl.agents.losses import deterministic_actor_loss, finite_check, td_loss, 
 from gcrl.agents.networks import Critics, DeterministicActor
 from gcrl.agents.normalizer import Normalizer
 from gcrl.agents.spaces import ActionRange, hidden_sizes, require
-from gcrl.agents.targets import freeze, polyak, value_range
+from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
 
 class TD3:
     """Goal-conditioned TD3. All noises are in units of half the action range.
 
-    DDPG is ``critics=1, policy_delay=1, target_noise=0``. HER's settings (Andrychowicz et al. 2017, app. A) are DDPG with
-    ``exploration_noise=0.2, random_actions=0.3, action_l2=1, discount=0.98, reward_range=[-1, 0]``.
+    DDPG is ``critics=1, policy_delay=1, target_noise=0``. HER's settings are DDPG with ``exploration_noise=0.2,
+    random_actions=0.3, action_l2=1, discount=0.98, reward_range=[-1, 0]`` (Plappert et al. 2018, "Multi-goal reinforcement learning").
 
     exploration_noise: standard deviation of the noise on actions; random_actions: the fraction replaced by uniform ones.
     target_noise, target_noise_clip: smoothing of the target action. policy_delay: critic updates per actor update.
@@ -73,7 +72,7 @@ class TD3:
         ):
             require("TD3", name, value, low, high)
         self.range = ActionRange(action_space, "TD3", device)
-        self.batch_size, self.discount, self.tau, self.device = batch_size, discount, tau, device
+        self.batch_size, self.discount, self.device = batch_size, discount, device
         self.policy_delay, self.action_l2 = policy_delay, action_l2
         self.target_noise, self.target_noise_clip = target_noise, target_noise_clip
         self.exploration_noise, self.random_actions = exploration_noise, random_actions
@@ -84,13 +83,14 @@ class TD3:
         dim = input_dim + goal_dim
         self.actor = DeterministicActor(dim, self.range.dim, hidden, weights).to(device)
         self.critics = Critics(critics, dim + self.range.dim, hidden, weights).to(device)
-        self.target_actor = freeze(copy.deepcopy(self.actor))
-        self.target_critics = freeze(copy.deepcopy(self.critics))
+        self.target_actor = frozen_copy(self.actor)
+        self.target_critics = frozen_copy(self.critics)
+        self.targets = Polyak(tau, (self.target_actor, self.actor), (self.target_critics, self.critics))
         trained: dict[str, nn.Module] = {"actor": self.actor, "critics": self.critics}
         self.learner = states.Learner(
             "TD3",
             networks=trained | {"target_actor": self.target_actor, "target_critics": self.target_critics},
-            optimizers={name: states.adam(network, lr) for name, network in trained.items()},
+            optimizers={name: states.adam(lr, network) for name, network in trained.items()},
             normalizer=self.normalizer,
             generator=torch.Generator(device).manual_seed(seed),
         )
@@ -130,8 +130,7 @@ class TD3:
             loss, more = deterministic_actor_loss(first, actions, self.action_l2)
             metrics |= more
             self.learner.step("actor", loss)
-            polyak(self.target_actor, self.actor, self.tau)
-            polyak(self.target_critics, self.critics, self.tau)
+            self.targets.step()
         return {**metrics, "finite": finite_check(metrics)}
 
     def set_normalizer(self, inputs_mean: Floats, inputs_std: Floats, goals_mean: Floats, goals_std: Floats) -> None:
