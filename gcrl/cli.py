@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,7 +31,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 1 the run failed, 2 something given is wrong, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 the run failed (or its disk is full), 2 something given is wrong, 130 interrupted."""
     logging.basicConfig(format="gcrl: %(message)s", level=logging.WARNING)
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -44,6 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:  # the reader of our output has gone, as `gcrl list | head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"gcrl: the disk is full ({error.filename or 'while writing'}); free some space, then gcrl resume RUN", file=sys.stderr)
+        code = 1
     sys.exit(code)
 
 
@@ -123,15 +129,25 @@ def _practice(given: argparse.Namespace) -> int:
     check_parts(settings)
     from gcrl.practice import practice
 
-    print(practice(settings))
-    return 0
+    return _until_it_ends(lambda: practice(settings), settings.run_dir)
 
 
 def _resume(given: argparse.Namespace) -> int:
     _require_run(given.run)
     from gcrl.practice import resume
 
-    print(resume(given.run))
+    return _until_it_ends(lambda: resume(given.run), given.run)
+
+
+def _until_it_ends(run: Callable[[], Path], folder: Path | str) -> int:
+    """Run a practice and print its folder; a figure that is not finite ends it in one line that names the culprit."""
+    from gcrl.learner import NotFinite
+
+    try:
+        print(run())
+    except NotFinite as error:
+        print(f"gcrl: practice stopped: {error}; the last good checkpoint is in {folder}/checkpoint", file=sys.stderr)
+        return 1
     return 0
 
 

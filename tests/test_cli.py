@@ -14,7 +14,7 @@ import pytest
 import gcrl
 from envs.errors import UserError
 from gcrl import cli, doctor
-from gcrl.config import load_settings
+from gcrl.config import check_parts, load_settings
 from gcrl.overrides import choices
 from gcrl.several import plan
 from gcrl.system import system
@@ -197,3 +197,20 @@ def test_importing_the_package_is_light() -> None:
     code = "import sys, gcrl; print([name for name in ('torch', 'pybullet', 'hydra', 'mujoco') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
     assert gcrl.__all__ == ["load", "practice"]
+
+
+# the guide -----------------------------------------------------------------------------------------------------------
+
+README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+COMMANDS = [line.partition("#")[0].split() for line in README.splitlines() if line.startswith("    gcrl ")]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=[" ".join(words) for words in COMMANDS])
+def test_every_command_of_the_readme_is_one(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_samplers.py").write_text(README.split("```python\n")[1].split("```")[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    parsed = cli._parser().parse_args(words[1:])
+    if parsed.verb == "practice":
+        for overrides in plan(parsed.overrides, parsed.multirun):
+            check_parts(load_settings(overrides))
