@@ -321,12 +321,14 @@ def test_agents_satisfy_the_contract() -> None:
     assert all(isinstance(small(kind), Agent) for kind in KINDS)
 
 
-@pytest.mark.parametrize("kind", ["sac", "ddpg"])
+@pytest.mark.parametrize("kind", ["sac", "td3", "ddpg"])
 def test_each_loss_moves_its_own_network_only(kind: str) -> None:
     """With the critics' or the actor's optimiser at rest, that network stays as it was and the target moves only toward the critics."""
     for resting in ("critics", "actor"):
-        agent = small(kind, tau=1.0)
-        agent.learner.optimizers[resting].step = lambda: None
+        agent = small(kind, tau=1.0, **({} if kind == "sac" else {"policy_delay": 1}))
+        own = list(getattr(agent, resting).parameters())
+        seen: list[torch.Tensor] = []
+        agent.learner.optimizers[resting].step = lambda own=own, seen=seen: seen.extend(p.grad.clone() for p in own)
         before = agent.state_dict()["networks"]
         agent.update(random_batch(np.random.default_rng(0), WIDE))
         after = agent.state_dict()["networks"]
@@ -334,6 +336,9 @@ def test_each_loss_moves_its_own_network_only(kind: str) -> None:
         assert moved == {"critics", "actor"} - {resting}
         assert same(after["target_critics"], after["critics"])
         assert all(parameter.grad is None for parameter in agent.target_critics.parameters())
+        # Nothing was added to the gradient of its own loss by the other's.
+        assert seen
+        assert all(torch.equal(parameter.grad, grad) for parameter, grad in zip(own, seen))
 
 
 def test_frozen_critics_pass_gradients_to_actions_only() -> None:
