@@ -34,7 +34,8 @@ def choices(group: str) -> list[str]:
 
 def registered(group: str) -> dict[str, str]:
     """Return {name: ``module:Class``} of what other packages registered under the entry points ``gcrl.envs``, ``gcrl.agents``, ..."""
-    return {entry.name: entry.value for entry in entry_points(group=f"gcrl.{group}s")} if group in CUSTOM else {}
+    plural = "densities" if group == "density" else f"{group}s"
+    return {entry.name: entry.value for entry in entry_points(group=f"gcrl.{plural}")} if group in CUSTOM else {}
 
 
 def root_keys() -> list[str]:

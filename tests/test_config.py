@@ -302,3 +302,14 @@ def test_a_checked_value_has_the_asked_type_and_the_same_value(value: Any, annot
 
 def test_groups_are_what_the_guide_says() -> None:
     assert set(groups()) == {"env", "representation", "goal_sampler", "density", "agent", "reward", "relabel", "experiment"}
+
+
+def test_an_installed_plug_in_is_chosen_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "plug_in-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: plug-in\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[gcrl.goal_samplers]\nboldest = goal_samplers.uniform:Uniform\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "boldest" in choices("goal_sampler")
+    assert load_settings(["goal_sampler=boldest"]).goal_sampler == Choice("goal_samplers.uniform:Uniform")
+    assert "did you mean 'boldest'?" in message("goal_sampler=boldets")
