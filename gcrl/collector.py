@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from envs.errors import UserError
-from gcrl.evaluation import Evaluation, evaluate
+from gcrl.evaluation import TEST_SEED, Evaluation, evaluate
 from gcrl.episodes import Episodes
 from gcrl.policy import Policy
 from gcrl.request import EvaluationOrder, Request
@@ -86,7 +86,7 @@ class World:
         if kind == "untrained":
             self.policy.load_snapshot(self.untrained)
             kind = "policy"
-        seed = 1_000_003 if order.split == "test" else 2_000_003  # the same starts for every run: comparisons are paired
+        seed = TEST_SEED if order.split == "test" else 2 * TEST_SEED  # the same starts for every run: comparisons are paired
         return evaluate(self.envs, self.policy, goal_set.take(chosen), seed, kind=kind, film=order.film, pictures=order.split == "test")
 
     def close(self) -> None:

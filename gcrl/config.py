@@ -60,7 +60,7 @@ def as_overrides(settings: Mapping[str, Any]) -> list[str]:
 
 def write_settings(settings: Settings, path: str | Path) -> None:
     """Write `settings` as YAML, to be read back by `read_settings`."""
-    Path(path).write_text(yaml.safe_dump(_plain(dataclasses.asdict(settings)), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    Path(path).write_text(yaml.safe_dump(plain_settings(settings), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def read_settings(path: str | Path) -> Settings:
@@ -136,6 +136,11 @@ def _preset_choices(experiment: str) -> dict[str, str]:
         else:
             found |= {key.removeprefix("override /"): value for key, value in entry.items() if "@" not in key}
     return found
+
+
+def plain_settings(settings: Settings) -> dict[str, Any]:
+    """Return `settings` as nested dicts, lists and scalars."""
+    return {key: _plain(value) for key, value in dataclasses.asdict(settings).items()}
 
 
 def _plain(node: Any) -> Any:

@@ -18,6 +18,7 @@ from gcrl.rollout import Act, RandomActions, ZeroActions, rollout
 from gcrl.statistics import mean_interval
 
 LAST_STEPS = 5
+TEST_SEED = 1_000_003  # of the starts of test episodes; the same for every run, so that comparisons are paired
 
 
 @dataclass

@@ -79,8 +79,10 @@ class Learner:
 
     def no_goals(self, n: int) -> Goals:
         """Return `n` empty goals (NaN) for random actions, which look at none; replay learns from such episodes by hindsight alone."""
-        shape = self.env.observation_space["achieved_goal"].shape or ()
-        return Goals(np.full((n, self.representation.latent_dim), np.nan, np.float32), np.full(n, -1), None, np.full((n, *shape), np.nan))
+        space = self.env.observation_space
+        images = np.zeros((n, *(space["image"].shape or ())), np.uint8) if self.env.capabilities.images else None
+        achieved = np.full((n, *(space["achieved_goal"].shape or ())), np.nan)
+        return Goals(np.full((n, self.representation.latent_dim), np.nan, np.float32), np.full(n, -1), images, achieved)
 
     # steps of an epoch -------------------------------------------------------------------------------------------------
 

@@ -83,7 +83,6 @@ def finish(run: Practice) -> None:
     from gcrl.report import write_report
 
     with run.watch("report"):
-        run.writer.flush()
         page = write_report([run.folder])
     if run.settings.profile:
         run.progress.say(f"where the time went (learner process, {run.wall:.0f} s):\n{run.watch.table()}")

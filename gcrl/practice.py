@@ -50,9 +50,10 @@ class Practice:
         state = checkpoint.load(self.folder / "checkpoint") if resume and (self.folder / "checkpoint/latest.json").exists() else None
         if state is not None:
             self.epoch, self.env_steps, self.wall = state["epoch"], state["env_steps"], state["wall_s"]
-        self.writer = open_writer(self.folder / "practice.h5", settings, self.learner.env, episodes=state["episodes"] if state else 0)
+        data, goal_dim = self.folder / "practice.h5", self.learner.representation.latent_dim
+        self.writer = open_writer(data, settings, self.learner.env, goal_dim, keep_episodes=state["episodes"] if state else 0)
         if state is not None:
-            with open_reader(self.folder / "practice.h5") as reader:
+            with open_reader(data) as reader:
                 self.learner.load_state_dict(state["learner"], reader)
         self.log = MetricsLog(self.folder, keep_epochs=self.epoch)
         self.collector = Collector(settings)
@@ -121,7 +122,7 @@ class Practice:
             self.learner.add(episodes, request.fits)
             self.writer.append(episodes)
         self.env_steps += episodes.steps
-        metrics: dict[str, Any] = {"episodes": self.writer.episodes, "collector/seconds": result.seconds}
+        metrics: dict[str, Any] = {"episodes": len(self.writer), "collector/seconds": result.seconds}
         if hasattr(self.learner.env, "coverage"):
             achieved = episodes.observations["achieved_goal"]
             rows = np.concatenate([achieved[index, : length + 1] for index, length in enumerate(episodes.lengths)])
@@ -163,12 +164,11 @@ class Practice:
     def save(self) -> None:
         """Write a checkpoint: everything but the frames, which the dataset file holds."""
         with self.watch("checkpoint"):
-            self.writer.flush()
             state = {
                 "epoch": self.epoch,
                 "env_steps": self.env_steps,
                 "wall_s": self.wall,
-                "episodes": self.writer.episodes,
+                "episodes": len(self.writer),
                 "learner": self.learner.state_dict(),
                 "request": self.request.to_tree() if self.request else None,
             }

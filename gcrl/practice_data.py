@@ -1,0 +1,67 @@
+"""The dataset that a run writes while it practises, and the room that it needs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from envs.api import TaskEnv
+from envs.errors import UserError
+from gcrl.data import Header, Reader, Writer
+from gcrl.settings import Settings
+from gcrl.system import git_revision
+from gcrl.config import plain_settings
+
+PICTURE_RATIO = 0.35  # of raw bytes, a cautious share that lossless compression leaves (seen: 0.06 for plain scenes)
+
+
+def open_writer(path: Path, settings: Settings, env: TaskEnv, goal_dim: int, keep_episodes: int) -> Writer:
+    """Return the run's dataset writer: a new file, or the existing one cut back to its first `keep_episodes` episodes."""
+    if path.exists():
+        writer = Writer(path)
+        writer.truncate(keep_episodes)
+        return writer
+    spaces = env.observation_space
+    header = Header(
+        env_id=settings.env_id,
+        env_arguments=settings.env_arguments,
+        observation_space=spaces,
+        action_space=env.action_space,
+        goal_dim=goal_dim,
+        image_goal=env.capabilities.images,
+        factors=list(env.factors),
+        config=plain_settings(settings),
+        git_revision=git_revision() or "",
+        sampler=settings.goal_sampler.target,
+    )
+    return Writer(path, header)
+
+
+def open_reader(path: Path) -> Reader:
+    """Return a reader of the run's dataset."""
+    return Reader(path)
+
+
+def expected_bytes(settings: Settings, env: TaskEnv) -> int:
+    """Return about how many bytes the whole run will write: dataset, latents in two checkpoints, networks."""
+    practice = settings.practice
+    rows = practice.epochs * practice.episodes_per_epoch * (env.horizon + 1)
+    row = 0.0
+    for key, space in env.observation_space.spaces.items():
+        size = int(np.prod(space.shape or (1,))) * (space.dtype.itemsize if space.dtype is not None else 4)
+        row += 0 if key == "desired_goal" else size * (PICTURE_RATIO if len(space.shape or ()) == 3 else 1)
+    return int(rows * (row + 64)) + 50_000_000
+
+
+def require_space(folder: Path, settings: Settings, env: TaskEnv) -> int:
+    """Return the bytes that the run will need; raise `UserError` where the disk has less free."""
+    needed = expected_bytes(settings, env)
+    place = folder.resolve()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise UserError(f"run_dir={folder} has {free / 1e6:.0f} MB free, and this run will write about {needed / 1e6:.0f} MB; free some space")
+    return needed

@@ -1,0 +1,81 @@
+"""A run folder as something that acts: ``run = gcrl.load(path)``; ``run.act(image, goal_image)``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.api import TaskEnv
+from envs.errors import UserError
+from gcrl import checkpoint
+from gcrl.config import read_settings
+from gcrl.data import Reader
+from gcrl.parts import build_env, build_policy, inference_settings
+
+
+class Run:
+    """A practised policy with its representation, loaded from the newest checkpoint of a run folder.
+
+    settings: what the run was made of. representation, agent, policy: its parts, ready to use on the CPU.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / "config.yaml").exists():
+            raise UserError(f"{self.path} is not a run folder: it has no config.yaml; expected what `gcrl practice run_dir=...` made")
+        self.settings = inference_settings(read_settings(self.path / "config.yaml"))
+        state = checkpoint.load(self.path / "checkpoint")
+        self.epoch, self.env_steps, self.wall_s = int(state["epoch"]), int(state["env_steps"]), float(state["wall_s"])
+        self.updates = int(state["learner"]["updates"])
+        with_env = self.environment()
+        try:
+            self.horizon = with_env.horizon
+            self.policy = build_policy(self.settings, with_env)
+        finally:
+            with_env.close()
+        self.agent, self.representation = self.policy.agent, self.policy.representation
+        self.agent.load_state_dict(state["learner"]["agent"])
+        self.representation.load_state_dict(state["learner"]["representation"])
+
+    def environment(self) -> TaskEnv:
+        """Return a new environment like the one that was practised in; the caller closes it."""
+        return build_env(self.settings)
+
+    def dataset(self) -> Reader:
+        """Return a reader of everything that was tried; the caller closes it."""
+        return Reader(self.path / "practice.h5")
+
+    def encode_goal(self, goal: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the goal parameters (k,) of a goal picture (H, W, 3) uint8, or of an achieved goal (g,) where goals are states."""
+        key = self.representation.keys[0]
+        goal = np.asarray(goal)
+        if key == "image" and goal.ndim != 3:
+            raise UserError(f"this run is commanded by pictures; expected a goal of shape (H, W, 3), got {goal.shape}")
+        return np.asarray(self.representation.encode({key: goal[None]})[0], np.float32)
+
+    def act(self, observation: NDArray[Any] | dict[str, Any], goal: NDArray[Any]) -> NDArray[Any]:
+        """Return the deterministic action (a,) for an observation toward a goal.
+
+        Args:
+            observation: the environment's observation dict, or the picture (H, W, 3) alone where the policy looks at nothing else.
+            goal: a goal picture (H, W, 3) uint8; where goals are states, an achieved goal (g,).
+
+        Raises:
+            UserError: the policy needs more than a picture, or the goal has another shape.
+        """
+        if not isinstance(observation, dict):
+            missing = [name for name in self.policy.inputs if name != "latent"]
+            if missing:
+                raise UserError(f"this policy also looks at {', '.join(missing)}; expected the environment's observation dict")
+            observation = {self.representation.keys[0]: observation}
+        batch = {key: np.asarray(value)[None] for key, value in observation.items()}
+        action: NDArray[Any] = self.policy.act(batch, self.encode_goal(goal)[None])[0]
+        return action
+
+
+def load(path: str | Path) -> Run:
+    """Return the run in folder `path`. Raises `UserError` where it is no run, or its checkpoint is missing or damaged."""
+    return Run(path)
