@@ -134,6 +134,13 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         """Return a picture of the present state: ``image_size`` pixels, 256 where that is 0."""
         return self._renderer.render(self.image_size or 256)
 
+    def picture(self, size: int, camera: str | None = None) -> Images:
+        """Return a (size, size, 3) picture of the present state from any of the task's cameras, for films and figures."""
+        name = self.camera if camera is None else camera
+        if name not in self.cameras:
+            raise unknown("camera", name, self.cameras)
+        return Renderer(self._scene.simulation.client, self.cameras[name]).render(_whole("size", size, 1))
+
     def close(self) -> None:
         """Free both worlds; a second call does nothing."""
         if not self._closed:
@@ -167,6 +174,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         ghost = self.ghost()
         while len(states) < n:
             state = self.propose_goal(generator)
+            ghost.simulation.restore_start()
             ghost.place(state)
             if ghost.simulation.penetration() <= TOUCH:
                 states.append(state)
@@ -200,6 +208,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         """Return the second world, in which goals are tried and drawn; made on first use."""
         if self._ghost is None:
             self._ghost = self.build_scene()
+            self._ghost.simulation.keep_start()
         return self._ghost
 
     # Exact state.
@@ -215,25 +224,33 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
             "generator": self.np_random.bit_generator.state,
         }
         head = json.dumps(variables).encode()
-        return MAGIC + struct.pack("<I", len(head)) + head + self._scene.simulation.save()
+        world = self._scene.simulation.save()
+        return MAGIC + struct.pack("<I", len(head)) + head + struct.pack("<I", len(world)) + world
 
     def set_state(self, state: bytes) -> None:
         """Restore what `get_state` returned. Raises `UserError` for anything else."""
-        start = len(MAGIC) + 4
-        if state[: len(MAGIC)] != MAGIC or len(state) < start:
-            raise UserError(
-                f"not a simulator state: {len(state)} bytes that do not begin with {MAGIC!r}; expected what get_state() returned"
-            )
-        end = start + struct.unpack("<I", state[len(MAGIC) : start])[0]
-        variables = json.loads(state[start:end])
-        if variables["task"] != self.task:
-            raise UserError(f"simulator state of task '{variables['task']}'; expected one of '{self.task}'")
-        self._scene.simulation.restore(state[end:])
+        variables, world = self._read_state(state)
+        self._scene.simulation.restore(world)
         self._scene.robot.target = variables["target"]
         self._hand = tuple(variables["hand"])
         self._goal = np.array(variables["goal"], np.float32)
         self._steps = variables["steps"]
         self.np_random.bit_generator.state = variables["generator"]
+
+    def _read_state(self, state: bytes) -> tuple[dict[str, Any], bytes]:
+        start = len(MAGIC) + 4
+        if len(state) < start or not state.startswith(MAGIC):
+            raise UserError(
+                f"not a simulator state: {len(state)} bytes that do not begin with {MAGIC!r}; expected what get_state() returned"
+            )
+        end = start + struct.unpack("<I", state[len(MAGIC) : start])[0]
+        size = struct.unpack("<I", state[end : end + 4])[0] if len(state) >= end + 4 else -1
+        if len(state) != end + 4 + size:
+            raise UserError(f"a simulator state of {len(state)} bytes is cut short or altered; expected all that get_state() returned")
+        variables = json.loads(state[start:end])
+        if variables["task"] != self.task:
+            raise UserError(f"simulator state of task '{variables['task']}'; expected one of '{self.task}'")
+        return variables, state[end + 4 :]
 
     # Inside.
 
@@ -271,7 +288,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
     def _checked_action(self, action: Any) -> list[float]:
         values = np.asarray(action, np.float64).reshape(-1).tolist()
         if len(values) != self.action_axes or not all(math.isfinite(value) for value in values):
-            raise UserError(f"action {values} ; expected {self.action_axes} finite numbers in [-1, 1]")
+            raise UserError(f"action {values}; expected {self.action_axes} finite numbers in [-1, 1]")
         return [min(max(value, -1.0), 1.0) for value in values]
 
     def _checked_goal(self, goal: Any) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -47,6 +47,7 @@ class PuckScene(Scene):
         bullet.changeDynamics(
             self.puck, -1, lateralFriction=FRICTION, spinningFriction=0.002, localInertiaDiagonal=PUCK_INERTIA, physicsClientId=client
         )
+        self.simulation.movers.append(self.puck)
         self.robot.place((*HAND_START, HAND_HEIGHT))
 
     def randomise(self, generator: np.random.Generator) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pybullet as bullet
 
+from envs.errors import UserError
+
 Triple = tuple[float, float, float]
 
 TIME_STEP = 0.05  # s of one environment step: 20 Hz control
@@ -32,11 +34,13 @@ class Simulation:
     def __init__(self) -> None:
         self.client: int = bullet.connect(bullet.DIRECT)
         self.folder = Path(tempfile.mkdtemp(prefix="gcrl-sim-"))
+        self.movers: list[int] = []  # every body that can move or has links that can
         self._finalizer = weakref.finalize(self, _disconnect, self.client, str(self.folder))
         bullet.setPhysicsEngineParameter(
             fixedTimeStep=TIME_STEP,
             numSubSteps=SUBSTEPS,
             numSolverIterations=SOLVER_ITERATIONS,
+            enableFileCaching=0,  # or a state would be read from the cache of an earlier file of its name
             deterministicOverlappingPairs=1,
             physicsClientId=self.client,
         )
@@ -47,6 +51,7 @@ class Simulation:
         path = self.folder / f"{name}.urdf"
         path.write_text(urdf)
         body: int = bullet.loadURDF(str(path), basePosition=position, useFixedBase=fixed, physicsClientId=self.client)
+        self.movers.append(body)
         return body
 
     def add_box(self, half: Triple, position: Triple, colour: Triple | None = None, *, solid: bool = True) -> int:
@@ -71,7 +76,7 @@ class Simulation:
 
     def restore_start(self) -> None:
         """Go back to the state of `keep_start`, whatever happened since, bit for bit."""
-        bullet.restoreState(fileName=str(self.folder / "start.bullet"), physicsClientId=self.client)
+        self._restore(self.folder / "start.bullet")
 
     def save(self) -> bytes:
         """Return the exact state."""
@@ -83,7 +88,18 @@ class Simulation:
         """Restore an exact state that `save` returned here or in another process with the same bodies."""
         path = self.folder / "restored.bullet"
         path.write_bytes(state)
-        bullet.restoreState(fileName=str(path), physicsClientId=self.client)
+        self._restore(path)
+
+    def _restore(self, path: Path) -> None:
+        # A pair of bodies keeps its last separating axis while the two are near each other. It is in no file, and it tips the
+        # last bits of the next contact; so all are taken apart first, and no trace of earlier contacts is left.
+        for index, body in enumerate(self.movers):
+            bullet.resetBasePositionAndOrientation(body, (0, 0, 100 * (index + 1)), (0, 0, 0, 1), physicsClientId=self.client)
+        bullet.performCollisionDetection(physicsClientId=self.client)
+        try:
+            bullet.restoreState(fileName=str(path), physicsClientId=self.client)
+        except bullet.error as error:
+            raise UserError(f"the simulator cannot restore this state ({error}); expected a state of the same task") from error
 
     def contact_depth(self) -> float:
         """Return how deep (m) the deepest contact of the last step goes; 0 where nothing overlaps."""
