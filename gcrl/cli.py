@@ -207,8 +207,11 @@ def _require_run(run: Path) -> None:
 
 
 def _table(figures: dict[str, Any]) -> str:
-    width = max(len(name) for name in figures)
-    return "\n".join(f"{name:{width}}  {_figure(value)}" for name, value in figures.items())
+    rows: dict[str, Any] = {}
+    for name, value in figures.items():
+        rows |= {f"{name} {key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
+    width = max(len(name) for name in rows)
+    return "\n".join(f"{name.replace('_', ' '):{width}}  {_figure(value)}" for name, value in rows.items())
 
 
 def _figure(value: Any) -> str:
