@@ -48,6 +48,7 @@ class Robot:
     """
 
     def __init__(self, simulation: Simulation, low: Point, high: Point, visuals: str = "light") -> None:
+        self.simulation = simulation
         self.client = simulation.client
         self.body = simulation.load("arm", arm_urdf(visuals))
         self.low, self.high = low, high

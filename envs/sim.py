@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -18,7 +19,9 @@ SUBSTEPS = 10  # of 1/200 s each: the longest at which a pushed puck neither sin
 SOLVER_ITERATIONS = 15  # enough for one arm and one body: contacts are as deep as with pybullet's 50
 
 
-def _disconnect(client: int, folder: str) -> None:
+def _disconnect(client: int, folder: str, owner: int) -> None:
+    if os.getpid() != owner:  # a forked child holds a copy of the object, but the world and its files are its parent's
+        return
     if bullet.isConnected(client):
         bullet.disconnect(client)
     shutil.rmtree(folder, ignore_errors=True)
@@ -35,7 +38,7 @@ class Simulation:
         self.client: int = bullet.connect(bullet.DIRECT)
         self.folder = Path(tempfile.mkdtemp(prefix="gcrl-sim-"))
         self.movers: list[int] = []  # every body that can move or has links that can
-        self._finalizer = weakref.finalize(self, _disconnect, self.client, str(self.folder))
+        self._finalizer = weakref.finalize(self, _disconnect, self.client, str(self.folder), os.getpid())
         bullet.setPhysicsEngineParameter(
             fixedTimeStep=TIME_STEP,
             numSubSteps=SUBSTEPS,
