@@ -82,16 +82,14 @@ def evaluate(
     keys = ["achieved_goal"] + (["image"] if env.capabilities.images and pictures else [])
     episodes = rollout(envs, acts[kind], goals, seeds, keys=keys)
     achieved, desired = episodes.observations["achieved_goal"], goal_set.achieved
-    last = np.clip(episodes.lengths[:, None] - np.arange(LAST_STEPS), 1, None)  # an episode that ended early keeps its outcome
-    final = achieved[np.arange(len(goals))[:, None], last]
+    # An episode that ended early keeps its outcome: its last step stands for the last five.
+    back = np.where(episodes.terminated.any(1)[:, None], 0, np.arange(LAST_STEPS))
+    final = achieved[np.arange(len(goals))[:, None], np.maximum(episodes.lengths[:, None] - back, 1)]
     wanted = np.broadcast_to(desired[:, None], final.shape)
     shape = final.shape[:2]
     flat = (final.reshape(-1, final.shape[-1]), wanted.reshape(-1, final.shape[-1]))
     success = np.asarray(env.success(*flat), float).reshape(shape)
     figures = {name: np.asarray(values, float).reshape(shape).mean(1) for name, values in env.metrics(*flat).items()}
-    if episodes.terminated.any():  # a terminated episode stays where it ended: judge its last frame
-        ended = episodes.terminated.any(1)
-        success[ended] = success[ended, :1]
     images = episodes.observations.get("image")
     ends = episodes.lengths
     return Evaluation(
