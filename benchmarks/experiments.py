@@ -1,0 +1,117 @@
+"""The learning experiments whose outcomes stand in ``results/``: each a preset, its arms and its seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One claim: `arms` are overrides on top of `preset`; all arms run with the same seeds and the same budget.
+
+    figures: what is tabulated, in order; a name of evaluation.json, or ``achieved:NAME`` for the mean over the last fifth of the epochs.
+    pairs: comparisons (better, worse, figure) that the claim makes; smaller is better where the figure is in `small`.
+    """
+
+    preset: str
+    claim: str
+    arms: dict[str, list[str]]
+    seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
+    figures: tuple[str, ...] = ("success_rate",)
+    pairs: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+SMALL = ("door_angle_error", "puck_distance_m", "distance")
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "bitflip": Experiment(
+        "bitflip",
+        "Bit flipping, n = 20: DQN with HER at least 0.95, DQN alone at most 0.05.",
+        {"dqn+her": [], "dqn": ["relabel=none"]},
+        pairs=[("dqn+her", "dqn", "success_rate")],
+    ),
+    "fetch_reach": Experiment(
+        "fetch_reach",
+        "FetchReach-v4, 10k steps: with HER at least 0.95 by 8k steps on every seed, without below 0.2.",
+        {"ddpg+her": [], "ddpg": ["relabel=none"]},
+        figures=("success_rate", "distance", "eval_8k"),
+        pairs=[("ddpg+her", "ddpg", "success_rate")],
+    ),
+    "corridor": Experiment(
+        "corridor",
+        "Skew-Fit's corridor: entropy on the 60×60 grid rises with −α; α = −1 covers at least 0.8 of the cells, α = 0 less than 0.1.",
+        {"alpha=-1": ["goal_sampler.alpha=-1"], "alpha=-0.5": ["goal_sampler.alpha=-0.5"], "alpha=0": ["goal_sampler.alpha=0"]},
+        figures=("visited:entropy", "visited:coverage"),
+        pairs=[("alpha=-1", "alpha=-0.5", "visited:entropy"), ("alpha=-0.5", "alpha=0", "visited:entropy")],
+    ),
+    "door_state": Experiment(
+        "door_state",
+        "Door by state (the oracle): success at least 0.9 within 10 minutes.",
+        {"skewfit": []},
+        figures=("success_rate", "door_angle_error"),
+    ),
+    "door": Experiment(
+        "door",
+        "Door from pixels: success at least 0.85 after at most 10 minutes of practice on two cores, against untrained measured alike.",
+        {"skewfit": []},
+        figures=("success_rate", "door_angle_error"),
+    ),
+    "door_long": Experiment(
+        "door_long",
+        "Door from pixels, at most 45 minutes: success at least 0.95, mean angle error at most 0.03 rad (published: 0.03-0.05 after ~95k steps).",
+        {"skewfit": []},
+        seeds=(1, 2, 3),
+        figures=("success_rate", "door_angle_error"),
+    ),
+    "door_explore_state": Experiment(
+        "door_explore",
+        "The hard-to-explore door by state: Skew-Fit beats uniform replay in coverage of angles and in success.",
+        {
+            "skewfit": ["representation=identity", "env.image_size=0", "practice.inputs=[observation]"],
+            "uniform": ["representation=identity", "env.image_size=0", "practice.inputs=[observation]", "goal_sampler=uniform"],
+        },
+        figures=("success_rate", "door_angle_error", "visited:coverage", "visited:entropy"),
+        pairs=[("skewfit", "uniform", "success_rate"), ("skewfit", "uniform", "visited:entropy")],
+    ),
+    "door_explore": Experiment(
+        "door_explore",
+        "The hard-to-explore door from pixels: Skew-Fit beats the prior (RIG) and uniform replay in coverage of angles and in success.",
+        {"skewfit": [], "rig": ["goal_sampler=prior"], "uniform": ["goal_sampler=uniform"]},
+        seeds=(1, 2, 3),
+        figures=("success_rate", "door_angle_error", "visited:coverage", "visited:entropy"),
+        pairs=[
+            ("skewfit", "rig", "success_rate"),
+            ("skewfit", "uniform", "success_rate"),
+            ("skewfit", "rig", "visited:entropy"),
+            ("skewfit", "uniform", "visited:entropy"),
+        ],
+    ),
+    "push": Experiment(
+        "push",
+        "Push from pixels, goals at least 8 cm from the puck's start: the puck's error at least halved against untrained.",
+        {"skewfit": []},
+        seeds=(1, 2, 3),
+        figures=("puck_distance_m", "success_rate"),
+    ),
+    "push_rewards": Experiment(
+        "push",
+        "Rewards on Push from pixels: state oracle ≥ latent distance > pixel error.",
+        {"latent": [], "oracle": ["reward=state_distance"], "pixel": ["reward=pixel_error"]},
+        seeds=(1, 2, 3),
+        figures=("puck_distance_m", "success_rate"),
+        pairs=[("oracle", "latent", "puck_distance_m"), ("latent", "pixel", "puck_distance_m")],
+    ),
+    "relabel": Experiment(
+        "push_state",
+        "Relabelling on Push by state: the mix is at least as good as each part alone.",
+        {
+            "mix": [],
+            "future": ["relabel=future"],
+            "sampler": ["relabel=sampler"],
+            "rollout": ["relabel=none"],
+        },
+        seeds=(1, 2, 3),
+        figures=("puck_distance_m", "success_rate"),
+        pairs=[(("mix"), arm, "puck_distance_m") for arm in ("future", "sampler", "rollout")],
+    ),
+}

@@ -1,0 +1,111 @@
+"""Run learning experiments and write their results: ``python -m benchmarks.learn NAME... [--jobs 2] [--seeds 1 2]``.
+
+Every (arm, seed) is one ``gcrl practice`` whose outcome is written to ``results/NAME/ARM_seedN.json`` as it ends; what is
+there is skipped by a second start. ``results/NAME.md`` is the table. Without NAME, the experiments are listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.experiments import EXPERIMENTS, Experiment
+from benchmarks.tables import write_table
+from gcrl.checkpoint import write_atomically
+from gcrl.data import Reader
+from gcrl.metrics_log import read_metrics
+from gcrl.run import load
+
+RESULTS = Path("results")
+
+
+def measure(folder: Path, overrides: list[str], wall: float) -> dict[str, Any]:
+    """Return what a finished run came to: evaluation, curve, coverage of what it visited, command, versions."""
+    rows = read_metrics(folder)
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    curve = [
+        {key.removeprefix("eval/"): value for key, value in row.items() if key.startswith("eval/") and "interval" not in key}
+        for row in rows
+        if "eval/success_rate" in row
+    ]
+    result: dict[str, Any] = {"evaluation": evaluation, "curve": curve, "command": "gcrl practice " + " ".join(overrides)}
+    early = [point["success_rate"] for point in curve if point["env_steps"] >= 8000]
+    if early:
+        result["eval_8k"] = early[0]
+    run = load(folder)
+    env = run.environment()
+    if hasattr(env, "coverage"):
+        with Reader(folder / "practice.h5") as reader:
+            last = reader.column("epoch") >= 0.8 * run.settings.practice.epochs
+            achieved = reader.read("achieved_goal", reader.episode_rows(np.flatnonzero(last)))
+            visited = reader.read("achieved_goal", np.arange(reader.rows))
+        result["visited"] = {f"{key}": value for key, value in env.coverage(visited).items()}
+        result["visited_late"] = env.coverage(achieved)
+    env.close()
+    result |= {"env_steps": run.env_steps, "updates": run.updates, "practice_s": run.wall_s, "whole_s": wall}
+    return result | {"system": json.loads((folder / "system.json").read_text())}
+
+
+def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
+    """Run one arm with one seed and write its result; return one line on it."""
+    target = RESULTS / name / f"{arm}_seed{seed}.json"
+    if target.exists():
+        return f"{target}: already there"
+    experiment = EXPERIMENTS[name]
+    folder = keep / name / f"{arm}_seed{seed}"
+    overrides = [f"experiment={experiment.preset}", *experiment.arms[arm], f"seed={seed}"]
+    started = time.perf_counter()
+    resuming = (folder / "checkpoint" / "latest.json").exists()
+    if not resuming:
+        shutil.rmtree(folder, ignore_errors=True)
+    given = ["resume", str(folder)] if resuming else ["practice", *overrides, f"run_dir={folder}"]
+    done = subprocess.run([sys.executable, "-m", "gcrl", *given], capture_output=True, text=True, check=False)
+    if done.returncode:
+        return f"{target}: failed ({done.returncode}): {done.stderr.strip().splitlines()[-1:]}"
+    result = {"experiment": name, "arm": arm, "seed": seed, "jobs_side_by_side": jobs, "resumed": resuming}
+    result |= measure(folder, overrides, time.perf_counter() - started)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, json.dumps(result, indent=1) + "\n")
+    write_table(name, EXPERIMENTS[name], RESULTS)
+    return f"{target}: success {result['evaluation']['success_rate']:.3f} in {result['practice_s']:.0f} s"
+
+
+def plan(experiment: Experiment, seeds: list[int] | None) -> list[tuple[str, int]]:
+    """Return (arm, seed) pairs, seed by seed, so that every arm has its first seeds early."""
+    return [(arm, seed) for seed in (seeds or experiment.seeds) for arm in experiment.arms]
+
+
+def main() -> None:
+    """Run the experiments named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[[], *EXPERIMENTS], metavar="NAME")
+    parser.add_argument("--jobs", type=int, default=1, help="practices side by side (each uses up to two cores)")
+    parser.add_argument("--seeds", type=int, nargs="*", help="only these seeds")
+    parser.add_argument("--runs", type=Path, default=Path("runs/benchmarks"), help="where the run folders are kept")
+    parser.add_argument("--tables", action="store_true", help="only write the tables again")
+    given = parser.parse_args()
+    for name in given.names or ([] if not given.tables else EXPERIMENTS):
+        if given.tables:
+            write_table(name, EXPERIMENTS[name], RESULTS)
+    if given.tables:
+        return
+    if not given.names:
+        for name, experiment in EXPERIMENTS.items():
+            print(f"{name:20} {experiment.claim}")
+    orders = [(name, arm, seed) for name in given.names for arm, seed in plan(EXPERIMENTS[name], given.seeds)]
+    with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
+        for line in pool.map(lambda order: practise(*order, given.jobs, given.runs), orders):
+            print(time.strftime("%H:%M:%S"), line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
