@@ -59,6 +59,7 @@ class GoalRecords:
         self.sources = np.zeros(64, dtype=np.int64)
         self.source_numbers = np.zeros(64, dtype=np.int64)
         self.known = np.zeros(64, dtype=np.bool_)
+        self.goalless = False  # whether any episode had no goal
         self.images = None if picture_shape is None else np.zeros((64, *picture_shape), dtype=np.uint8)
         self._oldest = 0
 
@@ -70,6 +71,7 @@ class GoalRecords:
         new = slice(self.count, self.count + n)
         self.params[new] = episodes.goals
         self.known[new] = ~np.isnan(episodes.goals).any(axis=1)
+        self.goalless |= not self.known[new].all()
         self.achieved[new] = np.nan if episodes.goal_achieved is None else episodes.goal_achieved
         self.sources[new], self.source_numbers[new] = sources, source_numbers
         if self.images is not None:
@@ -105,7 +107,7 @@ class GoalRecords:
     def clear(self, base: int) -> None:
         """Forget everything; the next record is of episode number `base`."""
         self.base = self._oldest = base
-        self.count = 0
+        self.count, self.goalless = 0, False
 
     def state_dict(self) -> dict[str, Any]:
         """Return what re-encoding and eviction have changed since the episodes were recorded."""
@@ -122,6 +124,7 @@ class GoalRecords:
         stored = self._stored()
         self.params[stored] = state["params"]
         self.known[stored] = ~np.isnan(self.params[stored]).any(axis=1)
+        self.goalless = not self.known[stored].all()
         self.achieved[stored] = state["achieved"]
         self.sources[stored] = state["sources"]
         self.source_numbers[stored] = state["source_numbers"]

@@ -35,34 +35,36 @@ class Relabel:
         if abs(total - 1) > SUM_TOLERANCE:
             listed = ", ".join(f"{name}={fraction:g}" for name, fraction in self.fractions.items())
             raise UserError(f"relabel fractions sum to {total:g} ({listed}); expected a sum of 1")
-        self._bounds = np.concatenate([[0.0], np.cumsum(list(self.fractions.values())) / total])
+        self._bounds = [min(1.0, bound / total + 1e-12) for bound in itertools.accumulate(self.fractions.values())]
 
     def __call__(self, replay: Replay, rows: Rows, generator: np.random.Generator) -> GoalBatch:
         """Return goals for the transitions at `rows` (n,), which must come in random order (as from `sample_transitions`).
 
         The order matters since each share is a block of `rows`.
         """
-        n = len(rows)
+        n, last, records = len(rows), replay.ring.last, replay.goal_records
         # One shared uniform offset makes every block's expected size n times its fraction, whatever the rounding.
-        cuts = np.floor(self._bounds * n + generator.random()).astype(np.int64)
-        cuts[0], cuts[-1] = 0, n
-        rollout, future, final, following, sampler = (slice(low, high) for low, high in itertools.pairwise(cuts.tolist()))
+        offset = generator.random()
+        cuts = [0, *(min(n, int(bound * n + offset)) for bound in self._bounds)]
+        rollout, future, final, following, sampler = itertools.starmap(slice, itertools.pairwise(cuts))
         params, achieved = np.empty((n, replay.goal_dim), np.float32), np.empty((n, replay.achieved_dim), np.float32)
         sources = np.empty(n, np.int64)
-        numbers = replay.ring.number.take(rows[rollout])
-        chosen = np.zeros(0, np.int64)
 
-        params[rollout], sources[rollout], achieved[rollout] = replay.goal_records.at(numbers)
-        sources[future] = later(rows[future], replay.ring.last, generator)
-        sources[final] = replay.ring.last.take(rows[final])
-        sources[following] = rows[following] + 1
-        hindsight: slice | Rows = slice(future.start, following.stop)
-        goalless = np.flatnonzero(np.isnan(params[rollout, 0]))
+        owners = replay.ring.number.take(rows[rollout])
+        params[rollout], sources[rollout], achieved[rollout] = records.at(owners)
+        sources[future] = later(rows[future], last, generator)
+        if final.stop > final.start:
+            sources[final] = last.take(rows[final])
+        if following.stop > following.start:
+            sources[following] = rows[following] + 1
+        seen: slice | Rows = slice(future.start, following.stop)  # whose goal is a row of their own episode
+        goalless = np.flatnonzero(~records.known.take(owners - records.base)) if records.goalless else owners[:0]
         if len(goalless):
-            sources[goalless] = later(rows[goalless], replay.ring.last, generator)
-            hindsight = np.concatenate([goalless, np.arange(future.start, following.stop)])
-        both = replay.gather(sources[hindsight], ("latent", "achieved_goal"))
-        params[hindsight], achieved[hindsight] = both[:, : replay.goal_dim], both[:, replay.goal_dim :]
+            sources[goalless] = later(rows[goalless], last, generator)
+            seen = np.concatenate([goalless, np.arange(future.start, following.stop)])
+        both = replay.gather(sources[seen], ("latent", "achieved_goal"))
+        params[seen], achieved[seen] = both[:, : replay.goal_dim], both[:, replay.goal_dim :]
+        chosen = owners[:0]
         if sampler.stop > sampler.start:
             pool = replay.pool
             if pool is None or pool.achieved is None:
@@ -73,14 +75,14 @@ class Relabel:
 
         def draw() -> NDArray[np.uint8]:
             images = replay.read("image", np.maximum(sources, 0))
-            images[rollout] = replay.goal_records.images_of(numbers)
+            images[rollout] = records.images_of(owners)
             if len(goalless):
                 images[goalless] = replay.read("image", sources[goalless])
             if replay.pool is not None and replay.pool.images is not None:
                 images[sampler] = replay.pool.images.take(chosen, axis=0)
             return images
 
-        return GoalBatch(params, sources, achieved, None if replay.goal_records.images is None else draw)
+        return GoalBatch(params, sources, achieved, None if records.images is None else draw)
 
 
 def later(rows: Rows, last: Rows, generator: np.random.Generator) -> Rows:

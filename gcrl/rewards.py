@@ -237,7 +237,7 @@ class Environment(_Plain):
         achieved, desired = next["achieved_goal"], _known(goals, self)
         reward = np.asarray(self.env.compute_reward(achieved, desired, {}), dtype=np.float32)
         terminated = np.asarray(self.env.compute_terminated(achieved, desired, {}), dtype=np.bool_)
-        return reward, np.broadcast_to(terminated, reward.shape)
+        return reward, terminated if terminated.shape == reward.shape else np.broadcast_to(terminated, reward.shape)
 
     def check(self, sampler: Any) -> None:
         """Refuse samplers of imagined goals, whose state nobody knows."""

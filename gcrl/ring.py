@@ -65,13 +65,15 @@ class Ring:
         return self.steps + self.episodes
 
     def draw_steps(self, n: int, generator: np.random.Generator) -> Rows:
-        """Return (n,) rows t that have a successor t + 1, uniform over the stored transitions; O(n log episodes)."""
-        low, high = self.oldest - self._base, self.newest - self._base
-        before = self._steps_before[low : high + 1]
-        rank = generator.integers(0, self.steps, size=n) + before[0]
-        episode = before.searchsorted(rank, side="right")
-        row: Rows = rank + self._shift[low:high].take(episode - 1)
-        return row
+        """Return (n,) rows t that have a successor t + 1, uniform over the stored transitions, in a time that does not grow with them.
+
+        By rejection: rows of the used part of the ring, without those that no episode owns and the last ones of episodes.
+        """
+        wanted = int(n * self._used / self.steps * 1.05) + 8  # mostly enough at once
+        rows = self._draw_some(wanted, generator)
+        while len(rows) < n:
+            rows = np.concatenate([rows, self._draw_some(wanted, generator)])
+        return rows[:n]
 
     def draw_rows(self, n: int, generator: np.random.Generator) -> Rows:
         """Return (n,) rows, uniform over the stored rows; O(n log episodes)."""
@@ -91,6 +93,7 @@ class Ring:
         return {
             "capacity": self.capacity,
             "cursor": self.cursor,
+            "used": self._used,
             "oldest": self.oldest,
             "starts": self.starts(),
             "lengths": self.lengths(),
@@ -103,7 +106,11 @@ class Ring:
         self._clear(int(state["oldest"]))
         for start, length in zip(np.asarray(state["starts"]), np.asarray(state["lengths"])):
             self._append(int(start), int(length))
-        self.cursor = int(state["cursor"])
+        self.cursor, self._used = int(state["cursor"]), int(state["used"])
+
+    def _draw_some(self, n: int, generator: np.random.Generator) -> Rows:
+        rows: Rows = generator.integers(0, self._used, size=n)
+        return rows[self.last.take(rows) > rows]
 
     def _clear(self, number: int) -> None:
         """Empty the ring; the next episode has this number."""
@@ -111,10 +118,10 @@ class Ring:
         self.oldest = self.newest = number
         self.last = np.full(self.capacity, -1, dtype=np.int64)
         self.number = np.full(self.capacity, -1, dtype=np.int64)
-        self._base = number  # number of the episode at index 0 of the three arrays below
+        self._used = 0  # one past the highest row that was ever used
+        self._base = number  # number of the episode at index 0 of the two arrays below
         self._starts = np.zeros(64, dtype=np.int64)
         self._steps_before = np.zeros(65, dtype=np.int64)  # steps of all episodes before this one since the base
-        self._shift = np.zeros(64, dtype=np.int64)  # first row minus steps before it: turns a step's rank into its row
 
     def _start(self, number: int) -> int:
         return int(self._starts[number - self._base])
@@ -138,18 +145,18 @@ class Ring:
             index = self._make_room()
         self._starts[index] = start
         self._steps_before[index + 1] = self._steps_before[index] + length
-        self._shift[index] = start - self._steps_before[index]
         self.last[start : start + length + 1] = start + length
         self.number[start : start + length + 1] = self.newest
         self.newest += 1
         self.cursor = start + length + 1
+        self._used = max(self._used, self.cursor)
         return start
 
     def _make_room(self) -> int:
         """Forget evicted episodes and double the arrays if half of them is still in use; return the next free index."""
         low, kept = self.oldest - self._base, self.episodes
         size = len(self._starts) * (2 if 2 * kept > len(self._starts) else 1)
-        for name, extra in (("_starts", 0), ("_steps_before", 1), ("_shift", 0)):
+        for name, extra in (("_starts", 0), ("_steps_before", 1)):
             grown = np.zeros(size + extra, dtype=np.int64)
             grown[: kept + extra] = getattr(self, name)[low : low + kept + extra]
             setattr(self, name, grown)
