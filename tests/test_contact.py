@@ -73,7 +73,7 @@ def test_pushing_at_full_speed_does_not_penetrate() -> None:
         for _ in range(12):
             observation, *_ = env.step([1.0, direction])
             deepest = max(deepest, env.penetration())
-        touched += np.linalg.norm(observation["achieved_goal"][2:] - start) > 0.02
+        touched += bool(np.linalg.norm(observation["achieved_goal"][2:] - start) > 0.02)
     assert touched >= 4
     assert deepest < DEPTH
     env.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -283,7 +283,7 @@ def test_bad_calls_are_named() -> None:
     env, other = DoorEnv(), ReachEnv()
     env.reset(seed=0)
     state = env.get_state()
-    calls = {
+    calls: dict[str, Callable[[], Any]] = {
         "did you mean 'goal'": lambda: env.reset(options={"gaol": [0.1]}),
         "expected 4 finite numbers: door_angle_rad": lambda: env.reset(options={"goal": [0.1]}),
         "goal [nan": lambda: env.reset(options={"goal": [np.nan, 0, 0, 0]}),
@@ -319,7 +319,7 @@ def robot() -> Robot:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.floats(0.28, 0.62), st.floats(-0.3, 0.3), st.floats(0.015, 0.45))
+@given(st.floats(0.30, 0.62), st.floats(-0.3, 0.3), st.floats(0.015, 0.45))
 def test_inverse_kinematics_reaches_the_point(robot: Robot, x: float, y: float, z: float) -> None:
     robot.place((x, y, z))
     np.testing.assert_allclose(robot.hand(), (x, y, z), atol=1e-5)
@@ -347,8 +347,8 @@ def test_light_arm_keeps_its_shape_within_its_budget() -> None:
         np.testing.assert_allclose(np.ptp(light, axis=0), np.ptp(whole, axis=0), rtol=0.25)
         total += len(faces)
     assert total <= 600
-    vertices, faces = read_obj(shipped() / "meshes/collision/link5.obj")
-    assert len(decimate(vertices, faces, len(faces))[1]) <= len(faces)
+    shape = read_obj(shipped() / "meshes/collision/link5.obj")
+    assert len(decimate(*shape, 20)[1]) <= 20 < len(decimate(*shape, 200)[1])
 
 
 def test_meshes_go_elsewhere_where_the_cache_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
