@@ -19,7 +19,7 @@ from envs.errors import unknown
 Vertices = NDArray[np.float64]  # (v, 3) metres
 Faces = NDArray[np.int64]  # (f, 3) vertex indices
 
-# Most faces kept per mesh: an arm of about 500 triangles still reads as an arm at 48 pixels and costs 0.1 ms a picture or less.
+# Most faces kept per mesh: an arm of about 450 triangles still reads as an arm at 48 pixels and costs 0.1 ms a picture or less.
 FACES = {"link0": 40, "link1": 60, "link2": 60, "link3": 70, "link4": 70, "link5": 70, "link6": 70, "link7": 50, "hand": 60, "finger": 32}
 WHITE, GREY, DARK = "0.93 0.94 0.96 1", "0.74 0.77 0.82 1", "0.36 0.39 0.46 1"
 COLOURS = {"link0": GREY, "link1": WHITE, "link2": GREY, "link3": WHITE, "link4": GREY, "link5": WHITE, "link6": GREY, "link7": WHITE}
