@@ -3,8 +3,8 @@
     python benchmarks/dataset_speed.py [--size 84] [--frames 20000] [--out results/dataset_speed.json]
     python benchmarks/dataset_speed.py --crash 120    (Linux with strace)
 
-The frames are rendered-looking: a lit plane, a moving box, no noise. With --crash N, N epochs are written under strace, the file is built up
-again one write of the HDF5 library at a time, and after each one plain h5py must read every episode that was reported written by then.
+The frames look rendered: a lit plane, a moving box, no noise. With --crash N, N epochs are written under strace, the file is
+built up again one write of the HDF5 library at a time, and after each plain h5py must read every episode reported by then.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def traced(command: list[str], log: Path) -> list[tuple[str, bytes, int, int]]:
             elif match := re.search(r"ftruncate\(\d+, (\d+)\)", line):
                 changes.append(("size", b"", int(match[1]), reported))
             elif match := re.search(rf"write\(1, {data}", line):
-                reported = int(bytes.fromhex(match[1].replace("\\x", "")).split()[-1])
+                said = bytes.fromhex(match[1].replace("\\x", "")).split()
+                reported = int(said[-1]) if said and said[-1].isdigit() else reported  # tools that imports call speak too
     return changes
 
 

@@ -24,20 +24,23 @@ def log_evaluation(folder: Path, name: str, evaluation: Evaluation, request: Req
     """Return an evaluation as metrics of the epoch; baselines are kept in ``baselines.json`` for the final comparison."""
     summary = evaluation.summary()
     if name in BASELINES:
-        path = folder / "baselines.json"
-        known = json.loads(path.read_text()) if path.exists() else {}
-        write_atomically(path, json.dumps(known | {name: summary}, indent=1))
+        write_atomically(folder / "baselines.json", json.dumps(baselines(folder) | {name: summary}, indent=1))
         return {f"{name}/success_rate": summary["success_rate"]}
     scalars = {f"{name}/{key}": value for key, value in summary.items() if isinstance(value, float)}
     return scalars | {f"{name}/env_steps": request.env_steps, f"{name}/updates": request.updates}
 
 
+def baselines(folder: Path) -> dict[str, Any]:
+    """Return the evaluations of the policies that learnt nothing, as far as they were measured."""
+    path = folder / "baselines.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
 def untrained(folder: Path) -> dict[str, Any] | None:
     """Return the best of the untrained, random and zero-action policies (by success, then by distance), or None if not measured."""
-    path = folder / "baselines.json"
-    if not path.exists():
+    known = baselines(folder)
+    if not known:
         return None
-    known = json.loads(path.read_text())
     best = max(known, key=lambda kind: (known[kind]["success_rate"], -known[kind]["distance"]))
     return {"policy": best, **known[best]}
 
@@ -64,9 +67,14 @@ def finish(run: Practice) -> None:
         order = EvaluationOrder("final", "policy", "test", practice.final_goals, practice.film_goals if learner.env.capabilities.images else 0)
         n = practice.episodes_per_epoch
         seeds, keep = episode_seeds(0, 0, n), kept_scenes(practice, 0)
-        run.collector.send(Request(run.epoch, learner.policy.snapshot(), None, seeds, "policy", keep, None, [order]))
+        missing = [EvaluationOrder(kind, kind, "test", practice.final_goals) for kind in BASELINES if kind not in baselines(run.folder)]
+        request = Request(run.epoch, learner.policy.snapshot(), None, seeds, "policy", keep, None, [order, *missing])
+        run.collector.send(request)
         with run.watch("final evaluation"):
-            evaluation = run.collector.receive().evaluations["final"]
+            evaluations = run.collector.receive().evaluations
+        evaluation = evaluations.pop("final")
+        for name, measured in evaluations.items():
+            log_evaluation(run.folder, name, measured, request)
         details = {
             "goals": "test",
             "factors": list(learner.env.factors),

@@ -25,7 +25,7 @@ from gcrl.config import read_settings, write_settings
 from gcrl.faults import fault
 from gcrl.learner import Learner
 from gcrl.metrics_log import MetricsLog
-from gcrl.outcome import finish, log_evaluation
+from gcrl.outcome import BASELINES, finish, log_evaluation
 from gcrl.practice_data import open_reader, open_writer, require_space
 from gcrl.progress import Progress
 from gcrl.request import EvaluationOrder, Request, episode_seeds, kept_scenes
@@ -137,10 +137,11 @@ class Practice:
         n = practice.episodes_per_epoch
         warmup = epoch < practice.random_epochs
         goals = learner.no_goals(n) if warmup else learner.propose(n, epoch)
+        trained = epoch - practice.random_epochs
         orders = []
-        if epoch == 1:
-            orders = [EvaluationOrder(kind, kind, "test", practice.final_goals) for kind in ("untrained", "random", "zero")]
-        elif practice.eval_every and epoch > practice.random_epochs and (epoch - practice.random_epochs) % practice.eval_every == 0:
+        if 0 < trained <= len(BASELINES):  # one an epoch, while the learner is busy anyway
+            orders = [EvaluationOrder(BASELINES[trained - 1], BASELINES[trained - 1], "test", practice.final_goals)]
+        elif practice.eval_every and trained > 0 and trained % practice.eval_every == 0:
             orders = [EvaluationOrder("eval", goals=practice.eval_episodes)]
         return Request(
             epoch,

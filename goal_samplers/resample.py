@@ -32,7 +32,8 @@ def clip_largest(log_weights: NDArray[Any], share: float) -> NDArray[Any]:
     cut = int(len(log_weights) * share)
     if cut == 0:
         return log_weights
-    return np.minimum(log_weights, np.partition(log_weights, -cut - 1)[-cut - 1])
+    clipped: NDArray[Any] = np.minimum(log_weights, np.partition(log_weights, -cut - 1)[-cut - 1])
+    return clipped
 
 
 def effective_sample_size(log_weights: NDArray[Any]) -> float:

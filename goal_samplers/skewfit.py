@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,9 +23,11 @@ class SkewFit:
 
     density: p_φ. alpha: from −1 (toward uniform) to 0 (the data as it is). candidates: frames drawn uniformly, which stand for p_emp and
     are weighted by p_φ^α; never a pass over the buffer.
-    goals: ``density``: the paper's algorithm: p_φ is fitted to the *skewed* data, weighted by its own previous fit; goals are its samples.
-    ``rows``: p_φ is fitted to the data as it is, and goals are stored frames drawn by p_skewed: each was reached, and no generative
-    model is needed. The skewed weights also drive the fitting of the representation, through ``log_weights``.
+    goals: ``rows``: stored frames drawn by p_skewed: each was reached, and no generative model is needed. ``density``: the paper's
+    algorithm: samples of a second model of the same kind, fitted to the skewed data. The paper has one model for both, since its data are
+    what that model proposed last; a replay also holds all that is older, for which such weights swing from epoch to epoch and the goals
+    collapse. So here p_φ is always fitted to the replay as it is. The skewed weights also drive the fitting of the representation, through
+    ``log_weights``; with `RepresentationDensity` p_φ is the representation, which is fitted on skewed draws as in the paper.
     clip: this share of the candidates, the rarest, weigh no more than the next rarest: the tail of a density is its least certain part, and
     a few outliers would otherwise be all goals. 0 is the paper's formula.
     Raises `UserError` for an α outside [−1, 0] or parts that do not fit.
@@ -49,7 +52,8 @@ class SkewFit:
         self._alpha = alpha
         self._clip = clip
         self.candidates = candidates
-        self._imagine = goals == "density"
+        # two models of one kind: p_φ, and in "density" the one that imagines goals
+        self._imagined: Density | None = copy.deepcopy(density) if goals == "density" else None
         self._fitted = False
 
     def check(self, representation: Representation) -> None:
@@ -57,7 +61,7 @@ class SkewFit:
         if hasattr(self._density, "check"):
             self._density.check(representation)
         key = self._density.key
-        if self._imagine and key != "latent" and tuple(representation.keys) != (key,):
+        if self._imagined is not None and key != "latent" and tuple(representation.keys) != (key,):
             raise UserError(
                 f"SkewFit imagines goals in '{key}', but {type(representation).__name__} encodes {', '.join(representation.keys)}; "
                 f"expected a density with key=latent, or goals=rows"
@@ -70,17 +74,12 @@ class SkewFit:
         ``weights_collapsed`` (1 where the share is below 0.01: then try an α nearer 0 or a smoother density).
         """
         require_frames(context.experience, "SkewFit")
-        rows, log_weights = self._weigh(context.experience, context.generator)
-
-        def skewed(n: int) -> Rows:
-            return resample(rows, log_weights, n, context.generator)
-
-        def uniform(n: int) -> Rows:
-            return context.experience.sample_rows(n, context.generator)
-
-        metrics = dict(self._density.fit(context, skewed if self._imagine else uniform))
+        metrics = dict(self._density.fit(context, lambda n: context.experience.sample_rows(n, context.generator)))
         self._fitted = True
-        _, log_weights = self._weigh(context.experience, context.generator)
+        rows, log_weights = self._weigh(context.experience, context.generator)
+        if self._imagined is not None:
+            fitted = self._imagined.fit(context, lambda n: resample(rows, log_weights, n, context.generator))
+            metrics |= {f"goal_{name}": value for name, value in fitted.items()}
         effective = effective_sample_size(log_weights)
         share = effective / len(log_weights)
         return metrics | {"effective_samples": effective, "effective_share": share, "weights_collapsed": float(share < COLLAPSE)}
@@ -95,9 +94,9 @@ class SkewFit:
     def sample(self, context: GoalContext, n: int) -> Goals | Rows:
         """Return `n` goals: rows drawn by p_skewed, or samples of p_φ; uniform rows before the first fit."""
         require_frames(context.experience, "SkewFit")
-        if not self._imagine or not self._fitted:
+        if self._imagined is None or not self._fitted:
             return resample(*self._weigh(context.experience, context.generator), n, context.generator)
-        points: NDArray[np.float32] = self._density.sample(n, context.generator)  # type: ignore[attr-defined]
+        points: NDArray[np.float32] = self._imagined.sample(n, context.generator)  # type: ignore[attr-defined]
         if self._density.key == "latent":
             return latent_goals(context, points)
         return state_goals(context, self._density.key, points)
@@ -108,12 +107,15 @@ class SkewFit:
         return rows, self.log_weights(experience, rows, generator)
 
     def state_dict(self) -> dict[str, Any]:
-        density = self._density.state_dict() if hasattr(self._density, "state_dict") else {}
-        return {"fitted": int(self._fitted), "density": density}
+        parts = {"density": self._density, "imagined": self._imagined}
+        return {"fitted": int(self._fitted)} | {
+            name: part.state_dict() if hasattr(part, "state_dict") else {} for name, part in parts.items()
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if "fitted" not in state or "density" not in state:
-            raise UserError(f"the saved state of SkewFit has {', '.join(state) or 'nothing'}; expected fitted, density")
+        if missing := {"fitted", "density", "imagined"} - set(state):
+            raise UserError(f"the saved state of SkewFit has no '{min(missing)}'; expected fitted, density, imagined")
         self._fitted = bool(state["fitted"])
-        if hasattr(self._density, "load_state_dict"):
-            self._density.load_state_dict(state["density"])
+        for name, part in (("density", self._density), ("imagined", self._imagined)):
+            if hasattr(part, "load_state_dict"):
+                part.load_state_dict(state[name])

@@ -12,11 +12,11 @@ def kl_to_unit(means: torch.Tensor, log_variances: torch.Tensor) -> torch.Tensor
     return 0.5 * (means.square() + log_variances.exp() - 1.0 - log_variances).sum(dim=1)
 
 
-def gaussian_log_prob(x: torch.Tensor, mean: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Return (n,) log densities in nats of rows (n, ...) under Gaussians with one standard deviation `sigma` for every entry."""
-    entries = x[0].numel()
-    squares = (x - mean).square().flatten(1).sum(dim=1)
-    return -squares / (2 * sigma**2) - entries * (0.5 * math.log(2 * math.pi) + math.log(sigma))
+def gaussian_log_prob(x: torch.Tensor, mean: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """Return (n,) log densities in nats of rows x (n, ...) under Gaussians around `mean`; `sigma` is broadcast over a row's entries."""
+    squares = ((x - mean) / sigma).square().flatten(1).sum(dim=1)
+    log_volume = torch.log(sigma).expand(x.shape[1:]).sum() + x[0].numel() * 0.5 * math.log(2 * math.pi)
+    return -0.5 * squares - log_volume
 
 
 def log_importance_weight(x_given_z: torch.Tensor, noise: torch.Tensor, z: torch.Tensor, log_variances: torch.Tensor) -> torch.Tensor:

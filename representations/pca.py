@@ -95,16 +95,17 @@ class PCA:
         held_out = HoldOut(experience)
         rows = held_out.drop(draw(min(self._frames, experience.size)))
         flat = self._flatten(experience.read(self.keys[0], rows)).cpu().numpy()
-        found = min(self.latent_dim, *flat.shape)
-        # exact and fast while the pictures are small: the covariance is (pixels, pixels)
-        solver = "covariance_eigh" if flat.shape[1] <= 2048 and len(flat) > flat.shape[1] else "randomized"
-        pca = SklearnPCA(found, svd_solver=solver, random_state=int(generator.integers(2**31))).fit(flat)
-        self._mean = pca.mean_.astype(np.float32)
-        # fewer frames than components: the rest stay silent
+        self._mean = flat.mean(axis=0)
+        # fewer directions than components, down to none in identical frames: the rest stay silent
         self._components = np.zeros((self.latent_dim, flat.shape[1]), np.float32)
-        self._components[:found] = pca.components_
         variance = np.zeros(self.latent_dim)
-        variance[:found] = pca.explained_variance_
+        if np.ptp(flat, axis=0).any():
+            found = min(self.latent_dim, *flat.shape)
+            # exact and fast while the pictures are small: the covariance is (pixels, pixels)
+            solver = "covariance_eigh" if flat.shape[1] <= 2048 and len(flat) > flat.shape[1] else "randomized"
+            pca = SklearnPCA(found, svd_solver=solver, random_state=int(generator.integers(2**31))).fit(flat)
+            self._components[:found] = pca.components_
+            variance[:found] = pca.explained_variance_
         # a component without variance would be divided by zero when whitening; its score is zero whatever the divisor
         floor = 1e-8 * max(float(variance.max()), 1.0)
         self._variance = np.maximum(variance, floor).astype(np.float32)

@@ -109,7 +109,7 @@ class VAE:
                 weights = []
                 for draws in noise[:, part].to(self._device):
                     z = means + draws * (0.5 * log_variances).exp()
-                    likelihood = gaussian_log_prob(x, self._networks.decoder(z), self._sigma)
+                    likelihood = gaussian_log_prob(x, self._networks.decoder(z), torch.tensor(self._sigma))
                     weights.append(log_importance_weight(likelihood, draws, z, log_variances))
                 result[part] = combine(torch.stack(weights), self._estimator).cpu().numpy()
         return result

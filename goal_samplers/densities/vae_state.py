@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from envs.errors import UserError
+from envs.errors import UserError, did_you_mean
 from goal_samplers.api import DrawRows, Experience, GoalContext, Rows
 from goal_samplers.densities.columns import Standardiser, read_columns
 from representations.elbo import combine, gaussian_log_prob, kl_to_unit, log_importance_weight
@@ -19,10 +19,11 @@ from representations.state import entry, load_module, load_optimizer_state, modu
 
 
 class StateVAE:
-    """p_φ(s) = ∫ N(s; decoder(z), decoder_sigma² I) N(z; 0, I) dz over standardised columns of `key` (Skew-Fit 2019, section 4.2).
+    """p_φ(s) = ∫ N(s; decoder(z), decoder_sigma² I) N(z; 0, I) dz over the columns of `key` (Skew-Fit 2019, section 4.2).
 
-    decoder_sigma: in standard deviations of the data; the finest structure that the density can show. The evidence bound is maximised as it
-    is (beta = 1). steps: Adam steps per fit, from the weights of the last one. samples: posterior latents per row in ``log_prob``.
+    decoder_sigma: the finest structure that the density can show, and how far its samples reach beyond the data; in standard deviations of
+    the data, or with ``units="key"`` in the unit of `key` itself. The evidence bound is maximised as it is (beta = 1).
+    steps: Adam steps per fit, from the weights of the last one. samples: posterior latents per row in ``log_prob``.
     Raises `UserError` for an argument out of range, or where `key` holds pictures.
     """
 
@@ -31,6 +32,7 @@ class StateVAE:
         key: str = "latent",
         latent_dim: int = 2,
         decoder_sigma: float = 0.1,
+        units: str = "data",
         hidden: int = 64,
         steps: int = 200,
         batch_size: int = 256,
@@ -44,7 +46,10 @@ class StateVAE:
         for name, number in {"decoder_sigma": decoder_sigma, "lr": lr}.items():
             if not 0 < number < np.inf:
                 raise UserError(f"StateVAE: {name} = {number}; expected a number above 0")
+        if units not in ("data", "key"):
+            raise UserError(f"StateVAE: units = '{units}'{did_you_mean(units, ('data', 'key'))}; expected one of: data, key")
         self.key = key
+        self._absolute = units == "key"
         self._latent_dim, self._hidden, self._sigma = latent_dim, hidden, decoder_sigma
         self._steps, self._batch_size, self._lr, self._samples = steps, batch_size, lr, samples
         self._scale: Standardiser | None = None
@@ -58,13 +63,14 @@ class StateVAE:
             self._build(columns.shape[1], int(context.generator.integers(2**31)))
         self._scale = Standardiser(columns)
         data = torch.as_tensor(self._scale.apply(columns), dtype=torch.float32)
+        sigma = self._sigma_of(self._scale)
         noise = torch.Generator().manual_seed(int(context.generator.integers(2**63)))
         losses, divergences = [], []
         for x in torch.split(data, self._batch_size):
             means, log_variances = self._networks.encode(x)
             z = means + torch.randn(means.shape, generator=noise) * (0.5 * log_variances).exp()
             divergence = kl_to_unit(means, log_variances).mean()
-            loss = divergence - gaussian_log_prob(x, self._networks.decoder(z), self._sigma).mean()
+            loss = divergence - gaussian_log_prob(x, self._networks.decoder(z), sigma).mean()
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
@@ -82,23 +88,30 @@ class StateVAE:
         """Return (n,) log densities in nats per unit volume of `key`, importance-sampled; raise `UserError` before the first fit."""
         scale = self._fitted()
         x = torch.as_tensor(scale.apply(read_columns(experience, self.key, rows)), dtype=torch.float32)
+        sigma = self._sigma_of(scale)
         noise = torch.as_tensor(generator.standard_normal((self._samples, len(x), self._latent_dim), dtype=np.float32))
         with torch.inference_mode():
             means, log_variances = self._networks.encode(x)
             weights = []
             for draws in noise:
                 z = means + draws * (0.5 * log_variances).exp()
-                likelihood = gaussian_log_prob(x, self._networks.decoder(z), self._sigma)
+                likelihood = gaussian_log_prob(x, self._networks.decoder(z), sigma)
                 weights.append(log_importance_weight(likelihood, draws, z, log_variances))
             logs = combine(torch.stack(weights), "importance").numpy()
         return np.asarray(logs - scale.log_volume, np.float32)
 
     def sample(self, n: int, generator: np.random.Generator) -> NDArray[np.float32]:
-        """Return (n, d) decoded means of prior samples, in the units of `key`; raise `UserError` before the first fit."""
+        """Return (n, d) samples of p_φ, the decoder's noise included, in the units of `key`; raise `UserError` before the first fit."""
         scale = self._fitted()
         z = torch.as_tensor(generator.standard_normal((n, self._latent_dim), dtype=np.float32))
         with torch.inference_mode():
-            return scale.invert(self._networks.decoder(z).numpy().astype(np.float64)).astype(np.float32)
+            means = self._networks.decoder(z).numpy().astype(np.float64)
+        return scale.invert(means + self._sigma_of(scale).numpy() * generator.standard_normal(means.shape)).astype(np.float32)
+
+    def _sigma_of(self, scale: Standardiser) -> torch.Tensor:
+        """Return (w,) the decoder's deviation per standardised column."""
+        divisor = scale.deviation if self._absolute else np.ones_like(scale.deviation)
+        return torch.as_tensor(self._sigma / divisor, dtype=torch.float32)
 
     def _build(self, width: int, seed: int) -> None:
         self._networks = seeded(lambda: _Networks(width, self._latent_dim, self._hidden), seed)
