@@ -1,7 +1,7 @@
 """Measure the practice dataset: frames written per second, time of a random batch, size on disk; and, on request, its crash safety.
 
     python benchmarks/dataset_speed.py [--size 84] [--frames 20000] [--out results/dataset_speed.json]
-    python benchmarks/dataset_speed.py --crash 120    (Linux with strace)
+    python benchmarks/dataset_speed.py --crash 12    (Linux with strace)
 
 The frames look rendered: a lit plane, a moving box, no noise. With --crash N, N epochs are written under strace, the file is
 built up again one write of the HDF5 library at a time, and after each plain h5py must read every episode reported by then.
