@@ -11,6 +11,7 @@ import pybullet as bullet
 
 from envs.api import Bools, Floats
 from envs.camera import Camera
+from envs.coverage import grid_coverage
 from envs.errors import unknown
 from envs.manipulation import ManipulationEnv
 from envs.robot import MAX_STEP, Point, inverse_kinematics
@@ -151,6 +152,11 @@ class DoorEnv(ManipulationEnv):
         difference = np.asarray(achieved_goal) - np.asarray(desired_goal)
         angle = np.abs(difference[..., 0])
         return {"door_angle_error": angle, "hand_distance_m": np.linalg.norm(difference[..., 1:], axis=-1), "distance": angle}
+
+    def coverage(self, achieved_goals: Floats) -> dict[str, float]:
+        """Return entropy and coverage of the door's angle over 18 cells of 0.05 rad, and ``open``: the share beyond 0.15 rad, of (n, 4)."""
+        angles = np.asarray(achieved_goals)[:, :1]
+        return {**grid_coverage(angles, [0.0], [MAX_ANGLE], [18]), "open": float(np.mean(angles > 0.15)) if len(angles) else 0.0}
 
     def expert_action(self, observation: Mapping[str, Any]) -> Floats:
         """Reach over the bar into the handle, pull or push the door to the goal's angle, then take the hand to its goal."""

@@ -11,6 +11,7 @@ import pybullet as bullet
 
 from envs.api import Bools, Floats
 from envs.camera import Camera
+from envs.coverage import grid_coverage
 from envs.manipulation import ManipulationEnv
 from envs.meshes import prism, write_obj
 from envs.robot import MAX_STEP, Point, inverse_kinematics
@@ -112,6 +113,10 @@ class PushEnv(ManipulationEnv):
         difference = np.asarray(achieved_goal) - np.asarray(desired_goal)
         puck = np.linalg.norm(difference[..., 2:], axis=-1)
         return {"puck_distance_m": puck, "hand_distance_m": np.linalg.norm(difference[..., :2], axis=-1), "distance": puck}
+
+    def coverage(self, achieved_goals: Floats) -> dict[str, float]:
+        """Return entropy and coverage of the puck's position over 10 x 14 cells of 2 cm, of (n, 4)."""
+        return grid_coverage(np.asarray(achieved_goals)[:, 2:], PUCK_LOW, PUCK_HIGH, [10, 14])
 
     def expert_action(self, observation: Mapping[str, Any]) -> Floats:
         """Circle the puck to the side away from the goal, push it there so that it stops there, then take the hand to its goal."""
