@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pybullet as bullet
 from numpy.typing import NDArray
+
+from envs.quiet import bullet
 
 Point = tuple[float, float, float]
 

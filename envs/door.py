@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import pybullet as bullet
 
 from envs.api import Bools, Floats
 from envs.camera import Camera
 from envs.coverage import grid_coverage
 from envs.errors import unknown
 from envs.manipulation import ManipulationEnv
+from envs.quiet import bullet
 from envs.robot import MAX_STEP, Point, inverse_kinematics
 from envs.scene import Scene
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pybullet as bullet
 from numpy.typing import NDArray
 
 from envs.meshes import TIP_OFFSET, arm_urdf
+from envs.quiet import bullet
 from envs.sim import Simulation
 
 Floats = NDArray[np.float64]

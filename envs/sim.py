@@ -8,9 +8,8 @@ import tempfile
 import weakref
 from pathlib import Path
 
-import pybullet as bullet
-
 from envs.errors import UserError
+from envs.quiet import bullet
 
 Triple = tuple[float, float, float]
 
