@@ -65,6 +65,7 @@ def test_episodes_come_back_as_they_were(tmp_path_factory, lengths):
             assert np.array_equal(back.actions[real], batch.actions[:, :longest][real])
             assert np.array_equal(back.terminated, batch.terminated[:, :longest])
         valid, truncated = reader.read("valid", np.arange(reader.rows)), reader.read("truncated", np.arange(reader.rows))
+        assert not reader.read("action", np.arange(reader.rows))[~valid].any()
         flat = np.concatenate([batch.lengths for batch in written])
         assert np.array_equal(valid, np.concatenate([np.arange(n + 1) < n for n in flat]))
         assert np.array_equal(truncated, np.concatenate([np.arange(n + 1) == n - 1 for n in flat]))
