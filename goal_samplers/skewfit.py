@@ -28,12 +28,12 @@ class SkewFit:
     what that model proposed last; a replay also holds all that is older, for which such weights swing from epoch to epoch and the goals
     collapse. So here p_φ is always fitted to the replay as it is. The skewed weights also drive the fitting of the representation, through
     ``log_weights``; with `RepresentationDensity` p_φ is the representation, which is fitted on skewed draws as in the paper.
-    clip: this share of the candidates, the rarest, weigh no more than the next rarest: the tail of a density is its least certain part, and
-    a few outliers would otherwise be all goals. 0 is the paper's formula.
+    clip: this share of the candidates, the rarest, weigh no more than the next rarest. 0 is the paper's formula, in which the rarest frames
+    drive exploration; with a density of pictures, where a few outliers would be all goals, 0.01 keeps 1 % of the candidates in play.
     Raises `UserError` for an α outside [−1, 0] or parts that do not fit.
     """
 
-    def __init__(self, density: Density, alpha: float = -1.0, candidates: int = 4096, goals: str = "rows", clip: float = 0.01) -> None:
+    def __init__(self, density: Density, alpha: float = -1.0, candidates: int = 4096, goals: str = "rows", clip: float = 0.0) -> None:
         if not -1.0 <= alpha <= 0.0:
             raise UserError(f"SkewFit: alpha = {alpha}; expected from -1 (toward uniform) to 0 (no skew)")
         if candidates < 1:
@@ -106,16 +106,19 @@ class SkewFit:
         rows = experience.sample_rows(self.candidates, generator)
         return rows, self.log_weights(experience, rows, generator)
 
+    def _parts(self) -> tuple[tuple[str, Any], ...]:
+        return ("density", self._density), ("imagined", self._imagined)
+
     def state_dict(self) -> dict[str, Any]:
-        parts = {"density": self._density, "imagined": self._imagined}
-        return {"fitted": int(self._fitted)} | {
-            name: part.state_dict() if hasattr(part, "state_dict") else {} for name, part in parts.items()
-        }
+        state: dict[str, Any] = {"fitted": int(self._fitted)}
+        for name, part in self._parts():
+            state[name] = part.state_dict() if hasattr(part, "state_dict") else {}
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         if missing := {"fitted", "density", "imagined"} - set(state):
             raise UserError(f"the saved state of SkewFit has no '{min(missing)}'; expected fitted, density, imagined")
         self._fitted = bool(state["fitted"])
-        for name, part in (("density", self._density), ("imagined", self._imagined)):
+        for name, part in self._parts():
             if hasattr(part, "load_state_dict"):
                 part.load_state_dict(state[name])
