@@ -314,6 +314,6 @@ def test_skew_fit_explores_the_corridor_and_a_model_of_the_data_stays_in_its_cor
     covered, skewed = practise_corridor(-1.0)
     stayed, plain = practise_corridor(0.0, epochs=20)
     assert covered > 0.7
-    assert skewed > 6.0
+    assert skewed > 5.0
     assert stayed < 0.1
     assert plain < 4.0
