@@ -124,6 +124,7 @@ class DoorEnv(ManipulationEnv):
         "rear": Camera((-0.15, -0.60, 0.75), (0.47, 0.05, 0.20), 30.0),
         "top": Camera((0.45, 0.02, 1.35), (0.451, 0.02, 0.2), 34.0),
         "front": Camera((1.35, -0.55, 0.75), (0.45, 0.02, 0.25), 40.0),
+        "film": Camera((0.0, 1.15, 0.85), (0.36, 0.0, 0.23), 40.0),  # the whole arm, for people
     }
 
     def __init__(self, *, setting: str = "easy", **arguments: Any) -> None:

@@ -87,6 +87,7 @@ class PushEnv(ManipulationEnv):
         "front": Camera((1.10, 0.0, 0.75), (0.505, 0.0, 0.0), 26.0),
         "top": Camera((0.50, 0.0, 1.40), (0.501, 0.0, 0.0), 22.0),
         "side": Camera((0.75, 0.75, 0.65), (0.50, 0.0, 0.02), 30.0),
+        "film": Camera((0.45, 1.1, 0.75), (0.37, 0.0, 0.16), 38.0),  # the whole arm, for people
     }
 
     def build_scene(self) -> PuckScene:

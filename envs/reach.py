@@ -52,6 +52,7 @@ class ReachEnv(ManipulationEnv):
         "front": Camera((1.35, -0.60, 0.80), (0.40, 0.0, 0.27), 38.0),
         "rear": Camera((-0.25, -0.85, 0.85), (0.42, 0.0, 0.22), 36.0),
         "top": Camera((0.45, 0.0, 1.60), (0.451, 0.0, 0.2), 34.0),
+        "film": Camera((0.45, 1.2, 0.75), (0.37, 0.0, 0.22), 42.0),  # the whole arm, for people
     }
 
     def build_scene(self) -> ReachScene:
