@@ -10,130 +10,32 @@ import contextlib
 import multiprocessing
 import signal
 import sys
-import time
+import threading
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import torch
 
 from envs.errors import UserError
-from gcrl.evaluation import TEST_SEED, Evaluation, evaluate
-from gcrl.episodes import Episodes
-from gcrl.policy import Policy
-from gcrl.request import EvaluationOrder, Request
-from gcrl.rollout import Act, RandomActions, rollout
+from gcrl.finite import NotFinite
+from gcrl.request import Request
 from gcrl.settings import Settings
+from gcrl.world import Result, World
 
-
-@dataclass
-class Result:
-    """Episodes of a request, evaluations by name, the simulators' states (reset-free) and seconds spent."""
-
-    episodes: Episodes | None
-    evaluations: dict[str, Evaluation]
-    states: list[bytes] | None
-    seconds: float
-
-
-class World:
-    """The simulators and the policy that act on a request."""
-
-    def __init__(self, settings: Settings) -> None:
-        from gcrl.parts import build_env, build_policy
-
-        import torch
-
-        torch.set_num_threads(1)
-        self.settings = settings
-        self.envs = [build_env(settings) for _ in range(settings.practice.simulators)]
-        self.policy: Policy = build_policy(settings, self.envs[0])
-        self.untrained = self.policy.snapshot()
-
-    def serve(self, request: Request) -> Result:
-        """Collect and evaluate what `request` asks for."""
-        started = time.perf_counter()
-        episodes, states = None, None
-        self.policy.load_snapshot(request.snapshot)
-        if request.goals is not None:
-            if request.states is not None:
-                for env, state in zip(self.envs, request.states, strict=True):
-                    env.set_state(state)
-            act = self.explorer(request.explore)
-            episodes = rollout(self.envs, act, request.goals, request.seeds, keep=lambda episode: bool(request.keep[episode]))
-            episodes.epoch, episodes.provenance = request.epoch, "practice" if request.explore == "policy" else "random"
-            if self.settings.practice.reset_every != 1:
-                states = [env.get_state() for env in self.envs]
-        evaluations = {order.name: self.evaluate(order) for order in request.evaluations}
-        return Result(episodes, evaluations, states, time.perf_counter() - started)
-
-    def explorer(self, explore: str) -> Act:
-        """Return how to act: toward the goals, at random, or toward where the episode starts."""
-        if explore == "random":
-            return RandomActions(self.envs[0].action_space, self.settings.practice.random_hold)
-        if explore == "policy":
-            return lambda observations, goals, generators, step: self.policy.act(observations, goals, generators)
-        return lambda observations, goals, generators, step: self.policy.act(
-            observations, self.policy.representation.encode(observations), generators
-        )
-
-    def evaluate(self, order: EvaluationOrder) -> Evaluation:
-        """Run one evaluation; baselines need no pictures of what they did."""
-        goal_set = self.envs[0].fixed_goals(order.split)
-        chosen = np.linspace(0, len(goal_set) - 1, min(order.goals, len(goal_set))).astype(int)  # spread over the whole set
-        kind = order.kind
-        if kind == "untrained":
-            self.policy.load_snapshot(self.untrained)
-            kind = "policy"
-        seed = TEST_SEED if order.split == "test" else 2 * TEST_SEED  # the same starts for every run: comparisons are paired
-        return evaluate(self.envs, self.policy, goal_set.take(chosen), seed, kind=kind, film=order.film, pictures=order.split == "test")
-
-    def close(self) -> None:
-        """Close the simulators."""
-        for env in self.envs:
-            env.close()
-
-
-def _serve(connection: Any, settings: Settings) -> None:
-    """Body of the collector process: answer requests until the learner hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the learner's: it decides when collecting ends
-    try:
-        world = World(settings)
-        while True:
-            request = connection.recv()
-            if request is None:
-                break
-            connection.send(world.serve(request))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # the learner is gone
-    except UserError as error:
-        connection.send(error)
-    except Exception as error:
-        connection.send(RuntimeError(f"the collector failed: {error}\n{traceback.format_exc()}"))
-
-
-@contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """Hide the main script from a process being spawned, which would run it again: scripts need no ``__main__`` guard then."""
-    main = sys.modules["__main__"]
-    hidden = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
-    main.__spec__ = None
-    try:
-        yield
-    finally:
-        main.__dict__.update(hidden)
+ATTEMPTS = 3  # a process that dies this often over one request would die for ever
 
 
 class Collector:
     """Sends requests to a collector process and receives results; a dead process is restarted and counted.
 
     At most one request is in flight. With ``practice.collector_process=false`` the same work happens in this process.
+    `restarts` counts from the given number (that of the run so far).
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, restarts: int = 0) -> None:
         self.settings = settings
-        self.restarts = 0
+        self.restarts = restarts
         self.in_flight: Request | None = None
         self._inline: World | None = None
         self._process: Any = None
@@ -141,69 +43,133 @@ class Collector:
         if settings.practice.collector_process:
             self._start()
         else:
-            self._inline = World(settings)
+            with _one_thread():
+                self._inline = World(settings)
 
-    def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self.settings), daemon=True, name="gcrl-collector")
-        with _without_main():
-            self._process.start()
-        theirs.close()
+    @property
+    def pid(self) -> int | None:
+        """The collector process's id; None when collecting in this process."""
+        return None if self._process is None else self._process.pid
 
     def send(self, request: Request) -> None:
         """Hand over a request; returns at once when collecting in a process."""
         self.in_flight = request
         if self._connection is not None:
-            try:
+            # A process that is gone has either said why, or is started again: `receive` finds out which.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._connection.send(request)
-            except (BrokenPipeError, ConnectionResetError):
-                self._restart()
 
     def receive(self) -> Result:
         """Return the result of the request in flight.
 
         Raises:
-            UserError: the environment or policy cannot be built in the collector.
-            RuntimeError: collecting failed, or its process died three times over one request.
+            UserError: the environment or policy cannot be built in the collector, or its process died three times over one request.
+            NotFinite: an action or latent became NaN or infinite. RuntimeError: collecting failed; the collector's traceback is in it.
         """
         assert self.in_flight is not None, "nothing was requested"
         if self._inline is not None:
-            result: Any = self._inline.serve(self.in_flight)
+            with _one_thread():
+                result: Any = self._inline.serve(self.in_flight)
         else:
-            for attempt in range(3):
-                try:
-                    result = self._connection.recv()
-                    break
-                except (EOFError, ConnectionResetError):
-                    if attempt == 2:
-                        raise RuntimeError("the collector process died three times over the same request") from None
-                    self._restart()
+            result = self._answer()
+        self.in_flight = None
         if isinstance(result, Exception):
             raise result
-        self.in_flight = None
         answer: Result = result
         return answer
-
-    def _restart(self) -> None:
-        self.restarts += 1
-        self._connection.close()
-        self._process.join(timeout=5)
-        self._start()
-        self._connection.send(self.in_flight)
 
     def close(self) -> None:
         """Stop the process or close the simulators."""
         if self._inline is not None:
             self._inline.close()
         elif self._process is not None:
-            try:
+            with contextlib.suppress(OSError):
                 if self.in_flight is None:
                     self._connection.send(None)
                     self._process.join(timeout=5)
-            except (BrokenPipeError, OSError):
-                pass
             if self._process.is_alive():
                 self._process.terminate()
                 self._process.join(timeout=5)
             self._connection.close()
+
+    def _answer(self) -> Any:
+        for _ in range(ATTEMPTS):
+            try:
+                return self._connection.recv()
+            except (EOFError, ConnectionResetError):
+                self._restart()
+        raise UserError(
+            f"the collector process died {ATTEMPTS} times over the same request (out of memory?); "
+            f"expected fewer than practice.simulators={self.settings.practice.simulators}, or practice.collector_process=false to see why"
+        )
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self.settings), daemon=True, name="gcrl-collector")
+        with _without_main(), _interrupts_ignored():
+            self._process.start()
+        theirs.close()
+
+    def _restart(self) -> None:
+        self.restarts += 1
+        self._connection.close()
+        self._process.kill()
+        self._process.join()
+        self._start()
+        assert self.in_flight is not None
+        self.send(self.in_flight)
+
+
+def _serve(connection: Any, settings: Settings) -> None:
+    """Body of the collector process: answer requests until the learner hangs up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the learner's: it decides when collecting ends
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that simulators remove their temporary files
+    torch.set_num_threads(1)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the learner is gone
+        try:
+            world = World(settings)
+            while (request := connection.recv()) is not None:
+                connection.send(world.serve(request))
+        except (UserError, NotFinite) as error:
+            connection.send(error)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            raise
+        except Exception as error:
+            connection.send(RuntimeError(f"the collector failed: {error}\n{traceback.format_exc()}"))
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute as a collector process does, which has one thread: the number of threads changes the last bits of a product."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the main script from a process being spawned, which would run it again: scripts need no ``__main__`` guard then."""
+    main = sys.modules["__main__"]
+    hidden: dict[str, Any] = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(hidden)
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Start a process that Ctrl-C does not reach from its first instruction on; an ignored signal is inherited."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -83,12 +83,13 @@ def evaluate(
     episodes = rollout(envs, acts[kind], goals, seeds, keys=keys)
     achieved, desired = episodes.observations["achieved_goal"], goal_set.achieved
     # An episode that ended early keeps its outcome: its last step stands for the last five.
-    back = np.where(episodes.terminated.any(1)[:, None], 0, np.arange(LAST_STEPS))
+    ended = np.asarray(episodes.terminated.any(axis=1))
+    back = np.where(ended[:, None], 0, np.arange(LAST_STEPS))
     final = achieved[np.arange(len(goals))[:, None], np.maximum(episodes.lengths[:, None] - back, 1)]
     wanted = np.broadcast_to(desired[:, None], final.shape)
     shape = final.shape[:2]
     flat = (final.reshape(-1, final.shape[-1]), wanted.reshape(-1, final.shape[-1]))
-    success = np.asarray(env.success(*flat), float).reshape(shape)
+    success: NDArray[np.float64] = np.asarray(env.success(*flat), np.float64).reshape(shape)
     figures = {name: np.asarray(values, float).reshape(shape).mean(1) for name, values in env.metrics(*flat).items()}
     images = episodes.observations.get("image")
     ends = episodes.lengths

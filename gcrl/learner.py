@@ -10,25 +10,18 @@ import torch
 from numpy.typing import NDArray
 
 from envs.api import TaskEnv
+from envs.errors import UserError
 from gcrl.agents.api import Batch
 from gcrl.episodes import Episodes
+from gcrl.finite import NotFinite, raised_by, require_finite
+from gcrl.goal_records import GoalBatch
 from gcrl.parts import build_env, build_goal_sampler, build_policy, build_relabel, build_replay, build_reward
 from gcrl.policy import as_goals
 from gcrl.settings import Settings
 from goal_samplers.api import GoalContext, Goals
 from goal_samplers.resample import RowPool
 
-
-class NotFinite(RuntimeError):
-    """A loss, latent, reward or goal became NaN or infinite. The message names the culprit."""
-
-
-def require_finite(name: str, values: Any) -> None:
-    """Raise `NotFinite` naming `name` unless all `values` are finite."""
-    array = np.asarray(values)
-    if not np.isfinite(array).all():
-        bad = array[~np.isfinite(array)].ravel()[0]
-        raise NotFinite(f"{name} became {bad} ({int((~np.isfinite(array)).sum())} of {array.size} values)")
+__all__ = ["Learner", "NotFinite"]
 
 
 class Learner:
@@ -63,19 +56,32 @@ class Learner:
         """Return `n` practice goals from the sampler, checked.
 
         Raises:
-            NotFinite: the sampler returned NaN or infinite goals. TypeError: it returned the wrong shape or type.
+            NotFinite: the sampler returned NaN or infinite goals. UserError: it returned the wrong shape or type, or rows that are not
+            stored. What it raises itself carries a note that names it.
         """
-        proposed = self.sampler.sample(self.context(epoch), n)
-        goals = proposed if isinstance(proposed, Goals) else self.goals_at(np.asarray(proposed, np.int64))
-        name = type(self.sampler).__name__
-        if goals.params.shape != (n, self.representation.latent_dim):
-            raise TypeError(f"{name} returned goals of shape {goals.params.shape}; expected {(n, self.representation.latent_dim)}")
+        name = f"goal sampler {type(self.sampler).__name__}"
+        with raised_by(name):
+            proposed = self.sampler.sample(self.context(epoch), n)
+        goals = proposed if isinstance(proposed, Goals) else self.goals_at(proposed, n, name)
+        expected = (n, self.representation.latent_dim)
+        if np.shape(goals.params) != expected or np.shape(goals.rows) != (n,):
+            raise UserError(
+                f"{name} returned goals of shape {np.shape(goals.params)}, rows {np.shape(goals.rows)}; expected {expected}, ({n},)"
+            )
         require_finite(f"a goal of {name}", goals.params)
         return goals
 
-    def goals_at(self, rows: NDArray[np.int64]) -> Goals:
-        """Return stored frames as goals."""
-        return self.replay.goals_at(rows)
+    def goals_at(self, proposed: Any, n: int, name: str) -> Goals:
+        """Return stored frames as goals; raise `UserError` unless `proposed` are `n` stored rows."""
+        rows = np.asarray(proposed)
+        if rows.shape != (n,) or rows.dtype.kind not in "iu":
+            raise UserError(f"{name} returned {rows.dtype} of shape {rows.shape}; expected {n} integer rows, or Goals")
+        number = self.replay.ring.number
+        stored = (rows >= 0) & (rows < len(number))
+        stored &= number[np.where(stored, rows, 0)] >= 0
+        if not stored.all():
+            raise UserError(f"{name} returned row {rows[~stored][0]}, which holds no frame; expected rows that the experience drew")
+        return self.replay.goals_at(rows.astype(np.int64))
 
     def no_goals(self, n: int) -> Goals:
         """Return `n` empty goals (NaN) for random actions, which look at none; replay learns from such episodes by hindsight alone."""
@@ -87,10 +93,18 @@ class Learner:
     # steps of an epoch -------------------------------------------------------------------------------------------------
 
     def add(self, episodes: Episodes, goals_fit: int) -> None:
-        """Store an epoch's episodes; goals that were encoded before the latest fit (`goals_fit`) are encoded again."""
+        """Store an epoch's episodes; goals that were encoded before the latest fit (`goals_fit`) are encoded again.
+
+        Raises:
+            NotFinite: an observation, latent or reward is NaN or infinite.
+        """
+        for key, values in episodes.observations.items():
+            if values.dtype.kind == "f":
+                require_finite(f"the observation '{key}' of {self.settings.env_id}", values)
         first_rows = self.replay.add(episodes)
         if self.fitted:
             self.replay.reencode(self.representation, first_rows, goals=goals_fit != self.fits)
+            self.check_latents(self.replay.episode_rows(first_rows))
             self.label(episodes, first_rows)
 
     def label(self, episodes: Episodes, first_rows: NDArray[np.int64]) -> None:
@@ -101,8 +115,17 @@ class Learner:
             if np.isnan(episodes.goals[index]).any():
                 continue  # no goal was practised
             rows = first + np.arange(length)
-            reward, _ = self.reward(self.read_next(rows), self.replay.rollout_goals(rows))
-            episodes.rewards[index, :length] = reward
+            episodes.rewards[index, :length], _ = self.rewards(rows, self.replay.rollout_goals(rows))
+
+    def rewards(self, rows: NDArray[np.int64], goals: GoalBatch) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return reward and termination (n,) of the transitions that begin at `rows` (n,), checked."""
+        name = f"reward {type(self.reward).__name__}"
+        with raised_by(name):
+            reward, terminated = self.reward(self.read_next(rows), goals)
+        if np.shape(reward) != rows.shape or np.shape(terminated) != rows.shape:
+            raise UserError(f"{name} returned shapes {np.shape(reward)} and {np.shape(terminated)}; expected {rows.shape} twice")
+        require_finite(f"a figure of {name}", reward)
+        return np.asarray(reward, np.float32), np.asarray(terminated)
 
     def read_next(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Return the reward's keys at the rows after `rows`."""
@@ -114,18 +137,24 @@ class Learner:
 
     def fit_representation(self) -> dict[str, float]:
         """Fit or refit the representation and encode replay and reward scale anew. Returns its metrics."""
-        metrics = self.representation.fit(self.replay, self.draw_rows(), self.generator, first=self.fits == 0)
+        with raised_by(f"representation {type(self.representation).__name__}"):
+            metrics = self.representation.fit(self.replay, self.draw_rows(), self.generator, first=self.fits == 0)
         self.fits += 1
         self.fitted = True
         self.replay.reencode(self.representation)
-        require_finite("a latent", self.replay.read("latent", self.replay.sample_rows(2048, self.generator)))
+        self.check_latents(self.replay.ring.all_rows())
         return metrics
+
+    def check_latents(self, rows: NDArray[np.int64]) -> None:
+        """Raise `NotFinite` naming the representation unless the latents of `rows` are finite."""
+        require_finite(f"a latent of {type(self.representation).__name__}", self.replay.read("latent", rows))
 
     def prepare(self, epoch: int) -> dict[str, float]:
         """Fit what depends on the replay's present contents: sampler, reward scale, normaliser, pool of relabelling goals."""
         metrics: dict[str, float] = {}
         if hasattr(self.sampler, "fit"):
-            metrics = self.sampler.fit(self.context(epoch), self.draw_rows())
+            with raised_by(f"goal sampler {type(self.sampler).__name__}"):
+                metrics = self.sampler.fit(self.context(epoch), self.draw_rows())
         if hasattr(self.reward, "refit"):
             self.reward.refit(self.replay, self.generator)
         rows = self.replay.sample_rows(min(self.replay.size, 10_000), self.generator)
@@ -157,8 +186,7 @@ class Learner:
         """Return one relabelled minibatch."""
         rows = self.replay.sample_transitions(self.agent.batch_size, self.generator)
         goals = self.relabel(self.replay, rows, self.generator)
-        reward, terminated = self.reward(self.read_next(rows), goals)
-        require_finite(f"the reward {type(self.reward).__name__}", reward)
+        reward, terminated = self.rewards(rows, goals)
         inputs, next_inputs = self.replay.gather(rows, self.policy.inputs), self.replay.gather(rows + 1, self.policy.inputs)
         arrays = (inputs, self.replay.read("action", rows), reward, next_inputs, terminated.astype(np.float32), goals.params)
         return Batch(*(torch.from_numpy(np.ascontiguousarray(array)).to(self.settings.device) for array in arrays))
@@ -167,16 +195,20 @@ class Learner:
         """Run `n` agent updates and return the last one's metrics.
 
         Raises:
-            NotFinite: a loss became NaN or infinite; checked every 100 updates and at the end.
+            NotFinite: a loss or weight became NaN or infinite; checked every 100 updates and at the end.
         """
+        name = f"agent {type(self.agent).__name__}"
         metrics: dict[str, float] = {}
         for index in range(n):
             latest = self.agent.update(self.batch())
             self.updates += 1
             if index % 100 == 99 or index == n - 1:
-                metrics = {f"agent/{name}": float(value) for name, value in latest.items()}
-                for name, value in metrics.items():
-                    require_finite(f"{name} (update {self.updates})", value)
+                metrics = {f"agent/{key}": float(value) for key, value in latest.items()}
+                for key, value in metrics.items():
+                    require_finite(f"{key} of {name} (update {self.updates})", value)
+        if n:
+            for key, weights in self.agent.actor_state().items():
+                require_finite(f"{key} of {name} (update {self.updates})", weights)
         return metrics
 
     # checkpoints -------------------------------------------------------------------------------------------------------

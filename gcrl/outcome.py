@@ -13,11 +13,10 @@ import numpy as np
 from gcrl.checkpoint import write_atomically
 from gcrl.evaluation import Evaluation
 from gcrl.request import EvaluationOrder, Request, episode_seeds, kept_scenes
+from gcrl.schedule import BASELINES
 
 if TYPE_CHECKING:
     from gcrl.practice import Practice
-
-BASELINES = ("untrained", "random", "zero")
 
 
 def log_evaluation(folder: Path, name: str, evaluation: Evaluation, request: Request) -> dict[str, Any]:
@@ -49,7 +48,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation, details: dict[str, An
     """Write ``evaluation.json`` and ``evaluation.npz`` into the run folder and return the former's object."""
     summary = {**evaluation.summary(), **details, "untrained": untrained(folder)}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **evaluation.pictures())  # type: ignore[arg-type]
+    np.savez_compressed(buffer, allow_pickle=False, **evaluation.pictures())
     partial = folder / "evaluation.npz.tmp"
     partial.write_bytes(buffer.getvalue())
     os.replace(partial, folder / "evaluation.npz")
@@ -64,7 +63,9 @@ def finish(run: Practice) -> None:
         run.collector.receive()  # a stopped run's next epoch: resuming collects it again
     if learner.fitted and practice.final_goals:
         run.progress.phase("evaluation on the test goals")
-        order = EvaluationOrder("final", "policy", "test", practice.final_goals, practice.film_goals if learner.env.capabilities.images else 0)
+        order = EvaluationOrder(
+            "final", "policy", "test", practice.final_goals, practice.film_goals if learner.env.capabilities.images else 0
+        )
         n = practice.episodes_per_epoch
         seeds, keep = episode_seeds(0, 0, n), kept_scenes(practice, 0)
         missing = [EvaluationOrder(kind, kind, "test", practice.final_goals) for kind in BASELINES if kind not in baselines(run.folder)]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from envs.api import GoalSet, TaskEnv
 from envs.errors import UserError
 from gcrl.agents.api import Agent
+from gcrl.finite import require_finite
 from goal_samplers.api import Goals
 from representations.api import Representation
 
@@ -41,12 +42,21 @@ class Policy:
     def act(
         self, observations: Mapping[str, NDArray[Any]], goals: NDArray[np.float32], explore: Sequence[np.random.Generator] | None = None
     ) -> NDArray[Any]:
-        """Return (n, a) actions for observations {key: (n, ...)} and goals (n, k); `explore` None is deterministic."""
-        parts = [
-            self.representation.encode(observations) if name == "latent" else np.asarray(observations[name], np.float32)
-            for name in self.inputs
-        ]
-        return self.agent.act(np.concatenate(parts, axis=1), goals, explore)
+        """Return (n, a) actions for observations {key: (n, ...)} and goals (n, k); `explore` None is deterministic.
+
+        Raises:
+            NotFinite: naming the representation or the agent that yielded NaN or infinite figures.
+        """
+        parts = [self.encode(observations) if name == "latent" else np.asarray(observations[name], np.float32) for name in self.inputs]
+        actions = self.agent.act(np.concatenate(parts, axis=1), goals, explore)
+        require_finite(f"an action of {type(self.agent).__name__}", actions)
+        return actions
+
+    def encode(self, observations: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Return finite latents (n, d) of observations {key: (n, ...)}; raise `NotFinite` naming the representation."""
+        latents = self.representation.encode(observations)
+        require_finite(f"a latent of {type(self.representation).__name__}", latents)
+        return latents
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that another process needs to act alike."""
@@ -69,7 +79,7 @@ def as_goals(env: TaskEnv, representation: Representation, goal_set: GoalSet) ->
         if not env.capabilities.render_state:
             raise UserError("this environment cannot draw goal states, so commanded goals have no picture; use representation=identity")
         images = np.stack([env.render_state(state) for state in goal_set.states])
-    observations = {"achieved_goal": np.asarray(goal_set.achieved, np.float32)}
+    observations: dict[str, NDArray[Any]] = {"achieved_goal": np.asarray(goal_set.achieved, np.float32)}
     if images is not None:
         observations["image"] = images
     return Goals(representation.encode(observations), np.full(len(goal_set), -1, np.int64), images, goal_set.achieved)

@@ -9,9 +9,7 @@ The collector works on epoch k + 1 with the policy as it was before epoch k's up
 
 from __future__ import annotations
 
-import shlex
-import signal
-import sys
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -20,18 +18,21 @@ import numpy as np
 
 from envs.errors import UserError
 from gcrl import checkpoint
-from gcrl.collector import Collector, Result
-from gcrl.config import read_settings, write_settings
+from gcrl.collector import Collector
+from gcrl.config import read_settings
 from gcrl.faults import fault
+from gcrl.interrupt import Interrupt
 from gcrl.learner import Learner
 from gcrl.metrics_log import MetricsLog
-from gcrl.outcome import BASELINES, finish, log_evaluation
-from gcrl.practice_data import open_reader, open_writer, require_space
+from gcrl.outcome import finish, log_evaluation
+from gcrl.practice_data import open_reader, open_writer
 from gcrl.progress import Progress
-from gcrl.request import EvaluationOrder, Request, episode_seeds, kept_scenes
+from gcrl.request import Request, episode_seeds, kept_scenes
+from gcrl.run_folder import checkpoint_of, refuse_used, start_folder
+from gcrl.schedule import check_schedule, evaluations_due, refit_due
 from gcrl.settings import Settings
 from gcrl.stopwatch import Stopwatch
-from gcrl.system import write_system
+from gcrl.world import Result
 
 
 class Practice:
@@ -40,53 +41,58 @@ class Practice:
     def __init__(self, settings: Settings, resume: bool = False) -> None:
         self.settings, self.practice = settings, settings.practice
         self.folder = Path(settings.run_dir)
-        check_schedule(settings)
-        self.learner = Learner(settings)
-        self.watch = Stopwatch()
-        self.epoch, self.env_steps, self.wall = 0, 0, 0.0
-        self.stop_asked = False
         if not resume:
-            self.start_folder()
-        state = checkpoint.load(self.folder / "checkpoint") if resume and (self.folder / "checkpoint/latest.json").exists() else None
-        if state is not None:
-            self.epoch, self.env_steps, self.wall = state["epoch"], state["env_steps"], state["wall_s"]
-        data, goal_dim = self.folder / "practice.h5", self.learner.representation.latent_dim
-        self.writer = open_writer(data, settings, self.learner.env, goal_dim, keep_episodes=state["episodes"] if state else 0)
-        if state is not None:
-            with open_reader(data) as reader:
-                self.learner.load_state_dict(state["learner"], reader)
-        self.log = MetricsLog(self.folder, keep_epochs=self.epoch)
-        self.collector = Collector(settings)
+            refuse_used(self.folder)
+        self.learner = Learner(settings)
+        check_schedule(self.practice, self.learner.env)
+        self.watch = Stopwatch()
+        self.epoch, self.env_steps, self.wall, restarts = 0, 0, 0.0, 0
         self.states: list[bytes] | None = None
-        self.request = Request.from_tree(state["request"]) if state and state["request"] else None
-        self.progress = Progress(self.practice.epochs, self.epoch, self.env_steps, max(0.0, settings.max_minutes * 60 - self.wall))
+        self.request: Request | None = None
+        saved = resume and (self.folder / "checkpoint" / checkpoint.INDEX).exists()
+        state = checkpoint.load(self.folder / "checkpoint") if saved else None
+        if state is None:
+            self.request = self.next_request(0)  # whatever does not fit together says so before there is a folder
+        needed = 0 if resume else start_folder(self.folder, settings, self.learner.env)
+        data, goal_dim = self.folder / "practice.h5", self.learner.representation.latent_dim
+        with checkpoint_of(self.folder):
+            episodes = 0 if state is None else int(state["episodes"])
+            self.writer = open_writer(data, settings, self.learner.env, goal_dim, keep_episodes=episodes)
+            if state is not None:
+                self.epoch, self.env_steps, self.wall = state["epoch"], state["env_steps"], state["wall_s"]
+                restarts = state["restarts"]
+                self.request = Request.from_tree(state["request"]) if state["request"] else None
+                with open_reader(data) as reader:
+                    self.learner.load_state_dict(state["learner"], reader)
+        self.log = MetricsLog(self.folder, keep_epochs=self.epoch)
+        self.collector = Collector(settings, restarts)
+        self.deadline = 60 * settings.max_minutes
+        if self.deadline and self.wall >= self.deadline:
+            self.deadline += self.wall  # a run that used its time up and is resumed is given as much again
+        self.progress = Progress(self.practice.epochs, self.epoch, self.env_steps, max(0.0, self.deadline - self.wall))
+        self.interrupt = Interrupt(self.progress.say)
+        if needed:
+            self.progress.say(f"will write about {needed / 1e6:.0f} MB to {self.folder}")
         self.started = time.perf_counter() - self.wall
-
-    def start_folder(self) -> None:
-        """Make the run folder, refusing one that is in use."""
-        if (self.folder / "config.yaml").exists():
-            raise UserError(f"run_dir={self.folder} already holds a run; `gcrl resume {self.folder}` goes on, or choose another run_dir")
-        require_space(self.folder, self.settings, self.learner.env)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_settings(self.settings, self.folder / "config.yaml")
-        (self.folder / "command.txt").write_text(shlex.join(["gcrl", *sys.argv[1:]]) + "\n", encoding="utf-8")
-        write_system(self.folder)
 
     # one epoch ---------------------------------------------------------------------------------------------------------
 
     def step(self) -> None:
-        """Receive this epoch's episodes, ask for the next ones, learn, log and save."""
+        """Receive this epoch's episodes, ask for the next ones, learn, log and save.
+
+        Raises:
+            NotFinite: a figure became NaN or infinite; the checkpoint of the epoch before is the newest. UserError: the disk is full.
+        """
         epoch, learner, watch, practice = self.epoch, self.learner, self.watch, self.practice
-        if self.collector.in_flight is None:
-            self.request = self.request or self.next_request(epoch)
-            self.collector.send(self.request)
-        metrics: dict[str, Any] = {}
         request = self.request
-        assert request is not None
+        assert request is not None, "all epochs are done"
+        if self.collector.in_flight is None:
+            self.collector.send(request)
         with watch("wait for episodes"):
             result = self.collector.receive()
-        metrics |= self.store(result, request)
-        if not learner.fitted and epoch + 1 >= practice.random_epochs:
+        metrics = self.store(result, request)
+        learning = epoch + 1 >= practice.random_epochs
+        if learning and not learner.fitted:
             self.progress.phase("first fit of the representation")
             with watch("first fit"):
                 metrics |= named("representation", learner.fit_representation())
@@ -94,10 +100,11 @@ class Practice:
             self.request = self.next_request(epoch + 1) if epoch + 1 < practice.epochs else None
         if self.request is not None:
             self.collector.send(self.request)
-        if self.refit_due(epoch):
+        fault("epoch:sent")
+        if learner.representation.needs_fit and refit_due(practice, epoch):
             with watch("refit"):
                 metrics |= named("representation", learner.fit_representation())
-        if learner.fitted and epoch + 1 >= practice.random_epochs:
+        if learning:
             with watch("fit sampler"):
                 metrics |= named("goals", learner.prepare(epoch))
             self.progress.phase("update")
@@ -105,7 +112,12 @@ class Practice:
                 metrics |= learner.update(practice.updates_per_epoch)
         self.epoch += 1
         self.wall = time.perf_counter() - self.started
-        metrics |= {"env_steps": self.env_steps, "updates": learner.updates, "wall_s": self.wall, "collector/restarts": self.collector.restarts}
+        metrics |= {
+            "env_steps": self.env_steps,
+            "updates": learner.updates,
+            "wall_s": self.wall,
+            "collector/restarts": self.collector.restarts,
+        }
         metrics |= {f"time/{name}": seconds for name, seconds in watch.lap().items()}
         self.log.write(epoch, metrics)
         if self.epoch % practice.checkpoint_every == 0 or self.epoch == practice.epochs:
@@ -134,33 +146,20 @@ class Practice:
     def next_request(self, epoch: int) -> Request:
         """Return the request for `epoch`: goals, seeds and the present weights."""
         practice, learner = self.practice, self.learner
-        n = practice.episodes_per_epoch
-        warmup = epoch < practice.random_epochs
-        goals = learner.no_goals(n) if warmup else learner.propose(n, epoch)
-        trained = epoch - practice.random_epochs
-        orders = []
-        if 0 < trained <= len(BASELINES):  # one an epoch, while the learner is busy anyway
-            orders = [EvaluationOrder(BASELINES[trained - 1], BASELINES[trained - 1], "test", practice.final_goals)]
-        elif practice.eval_every and trained > 0 and trained % practice.eval_every == 0:
-            orders = [EvaluationOrder("eval", goals=practice.eval_episodes)]
+        n, warmup = practice.episodes_per_epoch, epoch < practice.random_epochs
         return Request(
             epoch,
             learner.policy.snapshot(),
-            goals,
+            learner.no_goals(n) if warmup else learner.propose(n, epoch),
             episode_seeds(self.settings.seed, epoch, n),
             practice.warmup if warmup else "policy",
             kept_scenes(practice, epoch),
             self.states,
-            orders,
+            evaluations_due(practice, epoch),
             learner.fits,
             self.env_steps,
             learner.updates,
         )
-
-    def refit_due(self, epoch: int) -> bool:
-        """Return whether the representation is refitted in this epoch."""
-        every, since = self.practice.refit_every, epoch + 1 - self.practice.random_epochs
-        return every > 0 and self.learner.representation.needs_fit and 0 < since <= self.practice.refit_until and since % every == 0
 
     def save(self) -> None:
         """Write a checkpoint: everything but the frames, which the dataset file holds."""
@@ -169,6 +168,7 @@ class Practice:
                 "epoch": self.epoch,
                 "env_steps": self.env_steps,
                 "wall_s": self.wall,
+                "restarts": self.collector.restarts,
                 "episodes": len(self.writer),
                 "learner": self.learner.state_dict(),
                 "request": self.request.to_tree() if self.request else None,
@@ -179,57 +179,30 @@ class Practice:
 
     def run(self) -> Path:
         """Practise to the end (or Ctrl-C, or ``max_minutes``), evaluate on the test goals, write the report; return the run folder."""
-        previous = signal.getsignal(signal.SIGINT)
-        if previous is not None:
-            signal.signal(signal.SIGINT, self.interrupt)
         try:
-            while self.epoch < self.practice.epochs and not self.stop_asked:
-                self.step()
-                if self.settings.max_minutes and self.wall > 60 * self.settings.max_minutes:
-                    self.progress.say(f"max_minutes={self.settings.max_minutes:g} reached")
-                    break
-            if self.epoch and self.epoch % self.practice.checkpoint_every:
-                self.save()
-            finish(self)
+            with self.interrupt:
+                while self.epoch < self.practice.epochs and not self.interrupt.asked:
+                    self.step()
+                    if self.deadline and self.wall > self.deadline:
+                        self.progress.say(f"max_minutes={self.settings.max_minutes:g} reached")
+                        break
+                if self.epoch % self.practice.checkpoint_every and self.epoch < self.practice.epochs:
+                    self.save()
+                finish(self)
         finally:
-            signal.signal(signal.SIGINT, previous)
             self.close()
         return self.folder
 
-    def interrupt(self, *_: Any) -> None:
-        """On the first Ctrl-C end after this epoch; on the second, at once."""
-        if self.stop_asked:
-            raise KeyboardInterrupt
-        self.stop_asked = True
-        self.progress.say("stopping after this epoch, with a checkpoint and a report; press Ctrl-C again to stop at once")
-
     def close(self) -> None:
-        """Close files, simulators and the collector."""
-        self.collector.close()
-        self.writer.close()
-        self.log.close()
-        self.progress.close()
-        self.learner.close()
+        """Close files, simulators and the collector; one that cannot be closed (a full disk) does not keep the others open."""
+        with contextlib.ExitStack() as stack:
+            for part in (self.learner, self.progress, self.log, self.writer, self.collector):
+                stack.callback(part.close)
 
 
 def named(group: str, metrics: dict[str, float]) -> dict[str, float]:
     """Return `metrics` with `group/` before each name."""
     return {f"{group}/{name}": value for name, value in metrics.items()}
-
-
-def check_schedule(settings: Settings) -> None:
-    """Raise `UserError` where the schedule cannot work."""
-    practice = settings.practice
-    for name in ("epochs", "episodes_per_epoch", "simulators", "checkpoint_every", "random_hold"):
-        if getattr(practice, name) < 1:
-            raise UserError(f"practice.{name}={getattr(practice, name)}; expected at least 1")
-    if practice.warmup not in ("random", "stay"):
-        raise UserError(f"practice.warmup='{practice.warmup}'; expected one of: random, stay")
-    if practice.episodes_per_epoch % practice.simulators and practice.reset_every != 1:
-        raise UserError(
-            f"practice.episodes_per_epoch={practice.episodes_per_epoch} is not a multiple of practice.simulators={practice.simulators}, "
-            "which reset-free practice needs: every simulator must run the same number of episodes"
-        )
 
 
 def practice(settings: Settings) -> Path:

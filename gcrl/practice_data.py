@@ -9,25 +9,41 @@ import numpy as np
 
 from envs.api import TaskEnv
 from envs.errors import UserError
+from gcrl.config import plain_settings
 from gcrl.data import Header, Reader, Writer
 from gcrl.settings import Settings
 from gcrl.system import git_revision
-from gcrl.config import plain_settings
 
 PICTURE_RATIO = 0.35  # of raw bytes, a cautious share that lossless compression leaves (seen: 0.06 for plain scenes)
 
 
 def open_writer(path: Path, settings: Settings, env: TaskEnv, goal_dim: int, keep_episodes: int) -> Writer:
-    """Return the run's dataset writer: a new file, or the existing one cut back to its first `keep_episodes` episodes."""
-    if path.exists():
-        writer = Writer(path)
+    """Return the run's dataset writer: a new file, or the existing one cut back to its first `keep_episodes` episodes.
+
+    Raises:
+        UserError: the file is no dataset, is of another environment, or holds fewer episodes.
+    """
+    header = header_of(settings, env, goal_dim)
+    if not path.exists():
+        if keep_episodes:
+            raise UserError(f"{path} is missing; expected the dataset of {keep_episodes} episodes that the checkpoint counts on")
+        return Writer(path, header)
+    writer = Writer(path)
+    try:
+        check_origin(path, writer.header, header)
         writer.truncate(keep_episodes)
-        return writer
-    spaces = env.observation_space
-    header = Header(
+    except UserError:
+        writer.close()
+        raise
+    return writer
+
+
+def header_of(settings: Settings, env: TaskEnv, goal_dim: int) -> Header:
+    """Return what the run's dataset says about itself."""
+    return Header(
         env_id=settings.env_id,
         env_arguments=settings.env_arguments,
-        observation_space=spaces,
+        observation_space=env.observation_space,
         action_space=env.action_space,
         goal_dim=goal_dim,
         image_goal=env.capabilities.images,
@@ -36,7 +52,14 @@ def open_writer(path: Path, settings: Settings, env: TaskEnv, goal_dim: int, kee
         git_revision=git_revision() or "",
         sampler=settings.goal_sampler.target,
     )
-    return Writer(path, header)
+
+
+def check_origin(path: Path, found: Header, expected: Header) -> None:
+    """Raise `UserError` where a dataset's header is not of this run's environment and goals."""
+    for name in ("env_id", "env_arguments", "observation_space", "action_space", "goal_dim", "image_goal"):
+        mine, theirs = getattr(expected, name), getattr(found, name)
+        if mine != theirs:
+            raise UserError(f"{path} is of another run: its {name} is {theirs}; expected {mine}, as in this run's config.yaml")
 
 
 def open_reader(path: Path) -> Reader:
@@ -56,12 +79,12 @@ def expected_bytes(settings: Settings, env: TaskEnv) -> int:
 
 
 def require_space(folder: Path, settings: Settings, env: TaskEnv) -> int:
-    """Return the bytes that the run will need; raise `UserError` where the disk has less free."""
+    """Return about how many bytes the run will write; raise `UserError` where the disk has less free."""
     needed = expected_bytes(settings, env)
     place = folder.resolve()
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < needed:
-        raise UserError(f"run_dir={folder} has {free / 1e6:.0f} MB free, and this run will write about {needed / 1e6:.0f} MB; free some space")
+        raise UserError(f"run_dir={folder} has {free / 1e6:.0f} MB free; expected {needed / 1e6:.0f} MB, about what this run will write")
     return needed

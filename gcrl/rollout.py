@@ -10,7 +10,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.api import TaskEnv
+from envs.errors import UserError
 from gcrl.episodes import Episodes
+from gcrl.faults import fault
 from goal_samplers.api import Goals
 
 # observations {key: (K, ...)}, goals (K, k), one generator per row, step in the episode -> (K, a)
@@ -21,6 +23,9 @@ class RandomActions:
     """Uniform random actions, each held for `hold` steps. Every row draws from its own generator."""
 
     def __init__(self, space: spaces.Space[Any], hold: int = 1) -> None:
+        bounded = isinstance(space, spaces.Box) and space.is_bounded()
+        if not bounded and not isinstance(space, spaces.Discrete):
+            raise UserError(f"random actions of the action space {space}; expected a bounded Box, or Discrete")
         self.space, self.hold = space, max(1, hold)
         self.held: NDArray[Any] | None = None
 
@@ -29,7 +34,7 @@ class RandomActions:
     ) -> NDArray[Any]:
         if step % self.hold == 0 or self.held is None:
             if isinstance(self.space, spaces.Discrete):
-                self.held = np.array([generator.integers(self.space.n) for generator in generators])
+                self.held = np.array([generator.integers(self.space.n) for generator in generators]) + self.space.start
             else:
                 assert isinstance(self.space, spaces.Box)
                 low, high = self.space.low, self.space.high
@@ -38,7 +43,7 @@ class RandomActions:
 
 
 class ZeroActions:
-    """The action that does nothing (zeros; action 0 where actions are discrete)."""
+    """The action that does nothing (zeros; the first action where actions are discrete)."""
 
     def __init__(self, space: spaces.Space[Any]) -> None:
         self.space = space
@@ -47,7 +52,7 @@ class ZeroActions:
         self, observations: Mapping[str, NDArray[Any]], goals: NDArray[np.float32], generators: Sequence[np.random.Generator], step: int
     ) -> NDArray[Any]:
         if isinstance(self.space, spaces.Discrete):
-            return np.zeros(len(goals), np.int64)
+            return np.full(len(goals), self.space.start, np.int64)
         return np.zeros((len(goals), *(self.space.shape or ())), np.float32)
 
 
@@ -78,6 +83,9 @@ def rollout(
         seeds: (n,) one per episode.
         keep: whether episode e goes on from where its simulator stands (reset-free).
         keys: observation keys to record; all but ``desired_goal`` by default.
+
+    Raises:
+        UserError: `act` returned actions of the wrong shape.
     """
     n, width, horizon = len(goals), len(envs), envs[0].horizon
     space = envs[0].observation_space
@@ -92,7 +100,7 @@ def rollout(
         rows = np.concatenate([wave, np.full(width - len(wave), wave[-1])])
         generators = [np.random.default_rng([int(seeds[row]), 7]) for row in rows]
         current = []
-        for slot, episode in enumerate(wave):
+        for slot, episode in enumerate(wave.tolist()):
             observation, _ = envs[slot].reset(seed=int(seeds[episode]), options=reset_options(goals, episode, keep(episode)))
             current.append(observation)
             for key in keys:
@@ -101,8 +109,10 @@ def rollout(
         for step in range(horizon):
             padded = current + [current[-1]] * (width - len(wave))
             batch = {key: np.stack([observation[key] for observation in padded]) for key in padded[0]}
-            chosen = act(batch, goals.params[rows], generators, step)
-            for slot, episode in enumerate(wave):
+            chosen = np.asarray(act(batch, goals.params[rows], generators, step))
+            if chosen.shape != (width, *actions.shape[2:]):
+                raise UserError(f"actions of shape {chosen.shape} for {width} simulators; expected {(width, *actions.shape[2:])}")
+            for slot, episode in enumerate(wave.tolist()):
                 if not alive[slot]:
                     for key in keys:
                         recorded[key][episode, step + 1] = recorded[key][episode, step]
@@ -115,6 +125,7 @@ def rollout(
                     recorded[key][episode, step + 1] = observation[key]
                 if done:
                     terminated[episode, step], lengths[episode], alive[slot] = True, step + 1, False
+            fault("rollout:step")
             if not alive.any():
                 for key in keys:
                     recorded[key][wave, step + 2 :] = recorded[key][wave, step + 1][:, None]

@@ -11,8 +11,8 @@ class Practice:
     """The practice loop's own settings (group ``practice``)."""
 
     epochs: int = 40  # an epoch: collect, add to replay, update; metrics and a checkpoint at its end
-    episodes_per_epoch: int = 16
-    updates_per_epoch: int = 800
+    episodes_per_epoch: int = 16  # each of the environment's horizon of steps, or fewer where it ends early
+    updates_per_epoch: int = 800  # agent updates, each on one relabelled minibatch
     random_epochs: int = 4  # first epochs act without the policy and do not update the agent
     warmup: str = "random"  # how they act: random, or stay (the policy commanded to stay where the episode starts)
     random_hold: int = 1  # a random action is held for this many steps (5 makes exploration easy)
@@ -24,9 +24,9 @@ class Practice:
     refit_every: int = 0  # epochs between refits of the representation after the first fit; 0: fit once
     refit_until: int = 1_000_000  # last epoch with a refit
     eval_every: int = 5  # epochs between evaluations on tuning goals; 0: never
-    eval_episodes: int = 16
+    eval_episodes: int = 16  # tuning goals of each such evaluation, spread over all that the environment has
     final_goals: int = 100  # test goals of the evaluation that ends a run
-    checkpoint_every: int = 1  # epochs
+    checkpoint_every: int = 1  # epochs between checkpoints; a run that is killed loses at most as many
     film_goals: int = 10  # commanded goals filmed for the report
     collector_process: bool = True  # false: collect in the learner's own process (for debugging; same results)
 

@@ -1,0 +1,67 @@
+"""When what happens in a run: checks of the schedule, evaluations beside the practice, refits."""
+
+from __future__ import annotations
+
+from envs.api import TaskEnv
+from envs.errors import UserError, unknown
+from gcrl.request import EvaluationOrder
+from gcrl.settings import Practice
+
+BASELINES = ("untrained", "random", "zero")
+WARMUPS = ("random", "stay")
+AT_LEAST = {
+    "epochs": 1,
+    "episodes_per_epoch": 1,
+    "updates_per_epoch": 0,
+    "random_epochs": 0,
+    "random_hold": 1,
+    "reset_every": 0,
+    "simulators": 1,
+    "pool_size": 1,
+    "refit_every": 0,
+    "eval_every": 0,
+    "eval_episodes": 1,
+    "final_goals": 0,
+    "checkpoint_every": 1,
+    "film_goals": 0,
+}
+
+
+def check_schedule(practice: Practice, env: TaskEnv) -> None:
+    """Raise `UserError` where the schedule cannot work in `env`."""
+    for name, least in AT_LEAST.items():
+        if getattr(practice, name) < least:
+            raise UserError(f"practice.{name}={getattr(practice, name)}; expected at least {least}")
+    if practice.warmup not in WARMUPS:
+        raise unknown("practice.warmup", practice.warmup, WARMUPS)
+    n, simulators = practice.episodes_per_epoch, practice.simulators
+    rows = n * (env.horizon + 1) + env.horizon
+    if practice.capacity < rows:
+        raise UserError(f"practice.capacity={practice.capacity} rows hold less than an epoch's {n} episodes; expected at least {rows}")
+    if practice.reset_every != 1 and n % simulators:
+        raise UserError(
+            f"practice.episodes_per_epoch={n} is not a multiple of practice.simulators={simulators}, which reset-free practice needs; "
+            f"expected e.g. {-(-n // simulators) * simulators}, so that every simulator runs the same number of episodes"
+        )
+    if practice.reset_every != 1 and not env.capabilities.state:
+        raise UserError(
+            f"practice.reset_every={practice.reset_every} goes on from where a scene stood, and this environment cannot save its state; "
+            "expected practice.reset_every=1"
+        )
+
+
+def evaluations_due(practice: Practice, epoch: int) -> list[EvaluationOrder]:
+    """Return what is evaluated beside the collection of `epoch`: first the baselines, one an epoch, then the policy on tuning goals."""
+    trained = epoch - practice.random_epochs
+    if 0 < trained <= len(BASELINES) and practice.final_goals:
+        kind = BASELINES[trained - 1]
+        return [EvaluationOrder(kind, kind, "test", practice.final_goals)]
+    if practice.eval_every and trained > 0 and trained % practice.eval_every == 0:
+        return [EvaluationOrder("eval", goals=practice.eval_episodes)]
+    return []
+
+
+def refit_due(practice: Practice, epoch: int) -> bool:
+    """Return whether a representation that needs fitting is refitted in `epoch`."""
+    since = epoch + 1 - practice.random_epochs
+    return practice.refit_every > 0 and 0 < since <= practice.refit_until and since % practice.refit_every == 0

@@ -1,0 +1,77 @@
+"""The simulators and the policy that answer the learner's requests, in whichever process they live."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gcrl.episodes import Episodes
+from gcrl.evaluation import TEST_SEED, Evaluation, evaluate
+from gcrl.parts import build_env, build_policy
+from gcrl.policy import Policy
+from gcrl.request import EvaluationOrder, Request
+from gcrl.rollout import Act, RandomActions, rollout
+from gcrl.settings import Settings
+
+
+@dataclass
+class Result:
+    """Episodes of a request, evaluations by name, the simulators' states (reset-free) and seconds spent."""
+
+    episodes: Episodes | None
+    evaluations: dict[str, Evaluation]
+    states: list[bytes] | None
+    seconds: float
+
+
+class World:
+    """The simulators and the policy that act on a request."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.envs = [build_env(settings) for _ in range(settings.practice.simulators)]
+        self.policy: Policy = build_policy(settings, self.envs[0])
+        self.untrained = self.policy.snapshot()
+
+    def serve(self, request: Request) -> Result:
+        """Collect and evaluate what `request` asks for."""
+        started = time.perf_counter()
+        episodes, states = None, None
+        self.policy.load_snapshot(request.snapshot)
+        if request.goals is not None:
+            if request.states is not None:
+                for env, state in zip(self.envs, request.states, strict=True):
+                    env.set_state(state)
+            act = self.explorer(request.explore)
+            episodes = rollout(self.envs, act, request.goals, request.seeds, keep=lambda episode: bool(request.keep[episode]))
+            episodes.epoch, episodes.provenance = request.epoch, "practice" if request.explore == "policy" else "random"
+            if self.settings.practice.reset_every != 1:
+                states = [env.get_state() for env in self.envs]  # before evaluations, which move everything
+        evaluations = {order.name: self.evaluate(order, request.snapshot) for order in request.evaluations}
+        return Result(episodes, evaluations, states, time.perf_counter() - started)
+
+    def explorer(self, explore: str) -> Act:
+        """Return how to act: toward the goals, at random, or toward where the episode starts."""
+        if explore == "random":
+            return RandomActions(self.envs[0].action_space, self.settings.practice.random_hold)
+        if explore == "policy":
+            return lambda observations, goals, generators, step: self.policy.act(observations, goals, generators)
+        return lambda observations, goals, generators, step: self.policy.act(observations, self.policy.encode(observations), generators)
+
+    def evaluate(self, order: EvaluationOrder, snapshot: Mapping[str, Any]) -> Evaluation:
+        """Run one evaluation of the policy with the weights of `snapshot`, or of a baseline."""
+        goal_set = self.envs[0].fixed_goals(order.split)
+        chosen = np.linspace(0, len(goal_set) - 1, min(order.goals, len(goal_set))).astype(int)  # spread over the whole set
+        self.policy.load_snapshot(self.untrained if order.kind == "untrained" else snapshot)
+        kind = "policy" if order.kind == "untrained" else order.kind
+        seed = TEST_SEED if order.split == "test" else 2 * TEST_SEED  # the same starts for every run: comparisons are paired
+        return evaluate(self.envs, self.policy, goal_set.take(chosen), seed, kind=kind, film=order.film, pictures=order.split == "test")
+
+    def close(self) -> None:
+        """Close the simulators."""
+        for env in self.envs:
+            env.close()
