@@ -26,7 +26,7 @@ class VAE:
     """Latent (n, d) of uint8 pictures: posterior means, by default in units of what they change in the picture.
 
     Minimises, per picture, Σ(x − x̂)² / (2·decoder_sigma²) + beta·KL in nats: pixels in [0, 1], the sum over all pixels and channels, so
-    that beta = 1 is the evidence bound of p(x|z) = N(x̂, decoder_sigma² I). A small beta lets the posterior carry some tens of nats; a
+    that beta = 1 is the evidence bound of p(x|z) = N(x̂, decoder_sigma² I). The small default lets the posterior carry about 40 nats; a
     large one is a whitening, after which latent distance follows whatever varies instead of how much the picture changes. A published
     beta that goes with the mean squared error per pixel and channel is ours · 2·decoder_sigma² / (H·W·c).
     first_steps, refit_steps: minibatch steps of the long first fit and of a warm-started refit. samples: latents per picture in
@@ -45,7 +45,7 @@ class VAE:
         seed: int = 0,
         device: str = "cpu",
         latent_dim: int = 8,
-        beta: float = 0.05,
+        beta: float = 0.01,
         decoder_sigma: float = 1.0,
         first_steps: int = 1500,
         refit_steps: int = 300,
@@ -73,7 +73,7 @@ class VAE:
         self._scale_latents = scale_latents
         self._effect = np.ones(latent_dim, np.float32)
         networks = seeded(lambda: _Networks(height, width, channels, latent_dim), seed)
-        self._networks = networks.to(memory_format=torch.channels_last).to(self._device)  # type: ignore[call-overload]
+        self._networks: _Networks = networks.to(memory_format=torch.channels_last).to(self._device)  # type: ignore[call-overload]
         self._optimizer = torch.optim.Adam(self._networks.parameters(), lr=lr, fused=True)
 
     def encode(self, observations: Observations, context: Floats | None = None) -> Floats:
@@ -86,7 +86,7 @@ class VAE:
         z = torch.as_tensor(np.asarray(latents, dtype=np.float32) / self._effect, device=self._device)
         with torch.inference_mode():
             pictures = [self._networks.decoder(part) for part in torch.split(z, 256)] or [self._networks.decoder(z)]
-            bytes_ = torch.cat(pictures).mul(255.0).round_().clamp_(0.0, 255.0).to(torch.uint8)
+            bytes_ = (torch.cat(pictures) + self._networks.mean).mul_(255.0).round_().clamp_(0.0, 255.0).to(torch.uint8)
         return np.ascontiguousarray(bytes_.permute(0, 2, 3, 1).cpu().numpy())
 
     def prior(self, n: int, generator: np.random.Generator) -> Floats:
@@ -122,6 +122,8 @@ class VAE:
         """
         held_out = HoldOut(experience)
         rows = held_out.drop(draw(self._steps[first] * self._batch_size))
+        if first:
+            self._networks.mean.copy_(torch.as_tensor(experience.read(self.keys[0], rows[:1024]).mean(axis=0) / 255.0).permute(2, 0, 1))
         noise = torch.Generator(self._device).manual_seed(int(generator.integers(2**63)))
         losses = [self._step(experience, rows[at : at + self._batch_size], noise) for at in range(0, len(rows), self._batch_size)]
         metrics = {"fit_steps": float(len(losses))}
@@ -166,8 +168,10 @@ class VAE:
         return {"reconstruction_mse": float(torch.cat(errors).mean()), "kl_nats": float(torch.cat(divergences).mean())}
 
     def _pictures(self, images: torch.Tensor) -> torch.Tensor:
-        """Return (n, c, H, W) float32 in [0, 1] of uint8 (n, H, W, c); the permuted view is channels-last already."""
-        return images.to(self._device).permute(0, 3, 1, 2).to(torch.float32) / 255.0
+        """Return (n, c, H, W) float32 of uint8 (n, H, W, c): pixels in [0, 1] minus the mean picture, so that only changes are learned."""
+        # the permuted view is channels-last already
+        pixels: torch.Tensor = images.to(self._device).permute(0, 3, 1, 2).to(torch.float32) / 255.0
+        return pixels - self._networks.mean
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -187,5 +191,7 @@ class _Networks(nn.Module):
 
     def __init__(self, height: int, width: int, channels: int, latent_dim: int) -> None:
         super().__init__()
+        self.mean: torch.Tensor
+        self.register_buffer("mean", torch.full((channels, height, width), 0.5))  # of the frames of the first fit
         self.encoder = Encoder(height, width, channels, latent_dim)
         self.decoder = Decoder(height, width, channels, latent_dim)
