@@ -55,8 +55,8 @@ class GoalSampler(Protocol):
 
     Optional, found by ``hasattr``: ``fit(context, draw) -> metrics`` (once an epoch, before sampling);
     ``log_weights(experience, rows, generator) -> (n,)`` unnormalised log training weights of candidate rows;
-    ``state_dict``/``load_state_dict``; ``needs_commanded = True``; ``check(representation)`` raises `UserError`
-    where the two do not fit.
+    ``state_dict``/``load_state_dict``; ``needs_commanded = True``; ``imagines = True`` where goals may have an unknown achieved goal;
+    ``check(representation)`` raises `UserError` where the two do not fit.
     """
 
     def sample(self, context: GoalContext, n: int) -> Goals | Rows: ...

@@ -11,6 +11,8 @@ from goal_samplers.imagined import latent_goals
 class Prior:
     """Proposes latents that the representation's own prior yields, each remembered by the picture it decodes to (RIG 2018, section 4.2)."""
 
+    imagines = True
+
     def check(self, representation: Representation) -> None:
         """Raise `UserError` where `representation` has no prior to sample."""
         if not hasattr(representation, "prior"):

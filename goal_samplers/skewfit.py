@@ -56,6 +56,11 @@ class SkewFit:
         self._imagined: Density | None = copy.deepcopy(density) if goals == "density" else None
         self._fitted = False
 
+    @property
+    def imagines(self) -> bool:
+        """Whether goals may have an unknown achieved goal, which rewards on states cannot do with."""
+        return self._imagined is not None and self._density.key != "achieved_goal"
+
     def check(self, representation: Representation) -> None:
         """Raise `UserError` where the density cannot read, or its samples cannot become goals of, `representation`."""
         if hasattr(self._density, "check"):
