@@ -18,6 +18,7 @@ from gcrl.rollout import Act, RandomActions, ZeroActions, rollout
 from gcrl.statistics import mean_interval
 
 LAST_STEPS = 5
+VIEW = 192  # pixels of a film's side
 TEST_SEED = 1_000_003  # of the starts of test episodes; the same for every run, so that comparisons are paired
 
 
@@ -27,7 +28,7 @@ class Evaluation:
 
     success: (n,) share of the last five steps that fulfil the goal. figures: {name: (n,)} the task's figures, likewise.
     achieved: (n, T+1, g). desired: (n, g). Pictures are None without images: goal_images, start_images, final_images
-    (n, H, W, 3); frames (f, T+1, H, W, 3) of the first f episodes.
+    (n, H, W, 3); frames (f, T+1, H, W, 3) of the first f episodes; views, the same from the task's camera for people.
     """
 
     success: NDArray[np.float64]
@@ -38,6 +39,7 @@ class Evaluation:
     start_images: NDArray[np.uint8] | None = None
     final_images: NDArray[np.uint8] | None = None
     frames: NDArray[np.uint8] | None = None
+    views: NDArray[np.uint8] | None = None
 
     def summary(self) -> dict[str, Any]:
         """Return {success_rate, success_rate_interval, <figure>, <figure>_interval, episodes} with 95 % intervals over episodes."""
@@ -52,13 +54,30 @@ class Evaluation:
         """Return the arrays of ``evaluation.npz``."""
         arrays: dict[str, NDArray[Any]] = {"success": self.success, "achieved": self.achieved, "desired": self.desired}
         arrays |= {f"figure/{name}": values for name, values in self.figures.items()}
-        for name in ("goal_images", "start_images", "final_images", "frames"):
+        for name in ("goal_images", "start_images", "final_images", "frames", "views"):
             value = getattr(self, name)
             if value is not None:
                 arrays[name] = value
         if self.frames is not None and self.goal_images is not None:
             arrays["film_goal_images"] = self.goal_images[: len(self.frames)]
         return arrays
+
+
+class FilmCamera:
+    """Films the first `episodes` from the task's camera named ``film``, which shows the whole robot; `views` is None without one.
+
+    views: (episodes, T+1, VIEW, VIEW, 3) uint8.
+    """
+
+    def __init__(self, env: TaskEnv, episodes: int) -> None:
+        self.views: NDArray[np.uint8] | None = None
+        if episodes and "film" in getattr(env, "cameras", ()):
+            self.views = np.zeros((episodes, env.horizon + 1, VIEW, VIEW, 3), np.uint8)
+
+    def watch(self, episode: int, step: int, env: Any) -> None:
+        """Take the picture of `step`."""
+        if self.views is not None and episode < len(self.views):
+            self.views[episode, step] = env.picture(VIEW, camera="film")
 
 
 def evaluate(
@@ -80,7 +99,8 @@ def evaluate(
     }
     seeds = np.array([np.random.SeedSequence([seed, episode, 3]).generate_state(1)[0] >> 1 for episode in range(len(goals))], np.int64)
     keys = ["achieved_goal"] + (["image"] if env.capabilities.images and pictures else [])
-    episodes = rollout(envs, acts[kind], goals, seeds, keys=keys)
+    camera = FilmCamera(env, min(film, len(goals)))
+    episodes = rollout(envs, acts[kind], goals, seeds, keys=keys, watch=camera.watch)
     achieved, desired = episodes.observations["achieved_goal"], goal_set.achieved
     # An episode that ended early keeps its outcome: its last step stands for the last five.
     ended = np.asarray(episodes.terminated.any(axis=1))
@@ -102,4 +122,5 @@ def evaluate(
         None if images is None else images[:, 0],
         None if images is None else images[np.arange(len(images)), ends],
         None if images is None or film == 0 else images[:film],
+        camera.views,
     )

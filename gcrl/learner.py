@@ -83,8 +83,10 @@ class Learner:
             raise UserError(f"{name} returned row {rows[~stored][0]}, which holds no frame; expected rows that the experience drew")
         return self.replay.goals_at(rows.astype(np.int64))
 
-    def no_goals(self, n: int) -> Goals:
-        """Return `n` empty goals (NaN) for random actions, which look at none; replay learns from such episodes by hindsight alone."""
+    def warmup_goals(self, n: int, epoch: int) -> Goals:
+        """Return `n` goals for episodes that do not look at them: commanded ones where practice has those, else none (NaN)."""
+        if self.fitted and getattr(self.sampler, "needs_commanded", False):
+            return self.propose(n, epoch)
         space = self.env.observation_space
         images = np.zeros((n, *(space["image"].shape or ())), np.uint8) if self.env.capabilities.images else None
         achieved = np.full((n, *(space["achieved_goal"].shape or ())), np.nan)

@@ -150,7 +150,7 @@ class Practice:
         return Request(
             epoch,
             learner.policy.snapshot(),
-            learner.no_goals(n) if warmup else learner.propose(n, epoch),
+            learner.warmup_goals(n, epoch) if warmup else learner.propose(n, epoch),
             episode_seeds(self.settings.seed, epoch, n),
             practice.warmup if warmup else "policy",
             kept_scenes(practice, epoch),

@@ -20,7 +20,7 @@ SUM_TOLERANCE = 1e-6
 class Relabel:
     """Mixes goals by fractions that sum to 1 (HER, Andrychowicz et al. 2017, section 4.5; RIG, Nair et al. 2018, section 4.4).
 
-    rollout: the goal that the episode was after; `future` where it had none. future: an achieved goal of the same episode, uniform over
+    rollout: the goal that the episode was after; where it had none (random warm-up), a stored frame drawn uniformly. future: an achieved goal of the same episode, uniform over
     rows t+1 to T. final: the episode's last achieved goal (row T). next: row t+1. sampler: a goal from the pool.
     Stratified: of n rows, a share f takes n·f, rounded up or down at random so that the expectation is exact.
     Raises `UserError` naming a fraction that is negative or a sum that is not 1.

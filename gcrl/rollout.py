@@ -71,6 +71,7 @@ def rollout(
     seeds: NDArray[np.int64],
     keep: Callable[[int], bool] = lambda episode: False,
     keys: Sequence[str] | None = None,
+    watch: Callable[[int, int, TaskEnv], None] = lambda episode, step, env: None,
 ) -> Episodes:
     """Run one episode per goal, `len(envs)` at a time, and return them as padded arrays.
 
@@ -83,6 +84,7 @@ def rollout(
         seeds: (n,) one per episode.
         keep: whether episode e goes on from where its simulator stands (reset-free).
         keys: observation keys to record; all but ``desired_goal`` by default.
+        watch: called with (episode, step, env) after every reset (step 0) and step, for films.
 
     Raises:
         UserError: `act` returned actions of the wrong shape.
@@ -105,6 +107,7 @@ def rollout(
             current.append(observation)
             for key in keys:
                 recorded[key][episode, 0] = observation[key]
+            watch(episode, 0, envs[slot])
         alive = np.ones(len(wave), bool)
         for step in range(horizon):
             padded = current + [current[-1]] * (width - len(wave))
@@ -123,6 +126,7 @@ def rollout(
                 current[slot] = observation
                 for key in keys:
                     recorded[key][episode, step + 1] = observation[key]
+                watch(episode, step + 1, envs[slot])
                 if done:
                     terminated[episode, step], lengths[episode], alive[slot] = True, step + 1, False
             fault("rollout:step")

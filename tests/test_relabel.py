@@ -80,16 +80,17 @@ def test_shares_are_exact_in_expectation_even_of_single_rows():
     assert abs(rollout - 1200) < 5 * np.sqrt(4000 * 0.21)
 
 
-def test_rollout_goals_are_those_of_the_episode_and_goalless_episodes_look_to_their_future():
+def test_rollout_goals_are_those_of_the_episode_and_goalless_episodes_get_any_stored_frame():
     store, generator = replay(100, False), np.random.default_rng(0)
     some = episodes(3, [8, 8], False)
     some.goals[1] = np.nan
     store.reencode(Doubling(), store.add(some), goals=False)
-    goals = Relabel(rollout=1, future=0, sampler=0)(store, np.array([0, 12, 5, 9]), generator)
-    assert np.array_equal(goals.params[[0, 2]], [[-3, 0, 0]] * 2)
-    assert np.array_equal(goals.achieved[[0, 2]], [[-3, 0, 0]] * 2)
-    assert (goals.achieved[[1, 3], 0] == 4).all()
-    assert (goals.rows[[1, 3]] > [12, 9]).all()
+    goals = Relabel(rollout=1, future=0, sampler=0)(store, np.tile([0, 12, 5, 9], 100), generator)
+    with_goal = np.tile([True, False], 200)
+    assert (goals.params[with_goal] == [-3, 0, 0]).all()
+    assert (goals.achieved[with_goal] == [-3, 0, 0]).all()
+    assert set(goals.rows[~with_goal].tolist()) == set(range(18))  # no hindsight: frames of both episodes, earlier ones too
+    assert np.array_equal(goals.achieved[~with_goal], store.read("achieved_goal", goals.rows[~with_goal]))
 
 
 def test_pictures_belong_to_the_goals():

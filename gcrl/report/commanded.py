@@ -81,13 +81,15 @@ def film_figure(run: RunRecord) -> str:
     success, texts, count = run.arrays.get("success"), _texts(run), len(frames)
     try:
         marks = None if success is None or len(success) < count else [bool(mark >= REACHED) for mark in success[:count]]
-        path = film(frames, goals, run.path / "videos" / "commanded_goals.mp4", success=marks, figures=texts[:count] or None)
+        target = run.path / "videos" / "commanded_goals.mp4"
+        path = film(frames, goals, target, success=marks, figures=texts[:count] or None, views=run.arrays.get("views"))
     except UserError as error:
         run.notes.append(str(error))
         return ""
     figure = goal_figures(run)
     named = f" The number at the end is the {escape(figure[0])}." if figure else ""
-    caption = f"<figcaption>Commanded goals 1 to {count}: left the goal picture, right the robot.{named}</figcaption>"
+    whole = ", right the whole robot, which it does not see" if "views" in run.arrays else ""
+    caption = f"<figcaption>Commanded goals 1 to {count}: left the goal picture, then what the policy sees{whole}.{named}</figcaption>"
     return f"<figure>{_moving(path, frames, goals)}{caption}</figure>"
 
 

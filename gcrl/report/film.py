@@ -1,4 +1,4 @@
-"""The film of commanded goals: the goal picture on the left, the robot on the right."""
+"""The film of commanded goals: the goal picture, what the policy sees, and the whole robot where the task has a camera for that."""
 
 from __future__ import annotations
 
@@ -25,22 +25,24 @@ def film(
     *,
     success: Sequence[bool] | None = None,
     figures: Sequence[str] | None = None,
+    views: NDArray[np.uint8] | None = None,
 ) -> Path:
     """Write the film of f commanded goals to `path` (.mp4) and return it; a GIF beside it where no video encoder is installed.
 
     frames: (f, T+1, H, W, 3) uint8, goals: (f, H, W, 3) uint8, both enlarged by whole factors, nearest neighbour.
-    success: (f,) colours the mark after each episode; figures: (f,) short texts beside it. Every episode takes T + 1 + HOLD
-    frames at FPS. Raises `UserError` when the shapes do not fit each other.
+    views: (f, T+1, V, V, 3) uint8, other pictures of the same steps, shown as a third panel. success: (f,) colours the mark after
+    each episode; figures: (f,) short texts beside it. Every episode takes T + 1 + HOLD frames at FPS. Raises `UserError` when the
+    shapes do not fit each other.
     """
     path = Path(path)
     if frames.ndim != 5 or goals.ndim != 4 or len(frames) != len(goals) or frames.shape[2:] != goals.shape[1:] or not frames.size:
         raise UserError(f"cannot film frames {frames.shape} with goals {goals.shape}; expected (f, T+1, H, W, 3) and (f, H, W, 3)")
-    pages = _pages(frames, goals, success, figures)
+    pages = _pages(frames, goals, success, figures, views)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         return _write_mp4(pages, path)
     except (ImportError, OSError, RuntimeError):
-        return _write_gif(_pages(frames, goals, success, figures), path.with_suffix(".gif"))
+        return _write_gif(_pages(frames, goals, success, figures, views), path.with_suffix(".gif"))
 
 
 def enlarge(pictures: NDArray[np.uint8], height: int = _HEIGHT) -> NDArray[np.uint8]:
@@ -50,9 +52,15 @@ def enlarge(pictures: NDArray[np.uint8], height: int = _HEIGHT) -> NDArray[np.ui
 
 
 def _pages(
-    frames: NDArray[np.uint8], goals: NDArray[np.uint8], success: Sequence[bool] | None, figures: Sequence[str] | None
+    frames: NDArray[np.uint8],
+    goals: NDArray[np.uint8],
+    success: Sequence[bool] | None,
+    figures: Sequence[str] | None,
+    views: NDArray[np.uint8] | None,
 ) -> Iterator[NDArray[np.uint8]]:
-    for index, (episode, goal) in enumerate(zip(frames, goals, strict=True)):
+    for index, (seen, goal) in enumerate(zip(frames, goals, strict=True)):
+        panels = [seen] if views is None else [seen, views[index]]
+        episode = [[panel[step] for panel in panels] for step in range(len(seen))]
         mark = None if success is None else bool(success[index])
         figure = "" if figures is None else figures[index]
         title = f"goal {index + 1} of {len(goals)}"
@@ -69,16 +77,20 @@ def _colour(mark: bool | None) -> tuple[int, int, int]:
     return _INK if mark is None else _GOOD if mark else _BAD
 
 
-def _page(goal: NDArray[np.uint8], frame: NDArray[np.uint8], left: str, right: str, colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+def _page(
+    goal: NDArray[np.uint8], panels: Sequence[NDArray[np.uint8]], left: str, right: str, colour: tuple[int, int, int]
+) -> NDArray[np.uint8]:
     from PIL import Image, ImageDraw, ImageFont
 
-    goal, frame = enlarge(goal), enlarge(frame)
+    goal = enlarge(goal)
     height, width = goal.shape[:2]
     # H.264 in yuv420p needs even sides
-    page_height, page_width = height + _MARGIN + _BAR, 2 * width + 3 * _MARGIN
+    page_height, page_width = height + _MARGIN + _BAR, (1 + len(panels)) * (width + _MARGIN) + _MARGIN
     image = Image.new("RGB", (page_width + page_width % 2, page_height + page_height % 2), _BACK)
     image.paste(Image.fromarray(goal), (_MARGIN, _MARGIN))
-    image.paste(Image.fromarray(frame), (2 * _MARGIN + width, _MARGIN))
+    for index, panel in enumerate(panels, start=1):
+        fitted = Image.fromarray(enlarge(panel)).resize((width, height), Image.Resampling.NEAREST)
+        image.paste(fitted, (_MARGIN + index * (width + _MARGIN), _MARGIN))
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(size=14)
     draw.text((_MARGIN, height + _MARGIN + 5), left, fill=_INK, font=font)
