@@ -72,3 +72,14 @@ class Decoder(nn.Module):
         features = self.head(latents).view(-1, self._top, self._rows, self._columns)
         pictures: torch.Tensor = self.layers(features.contiguous(memory_format=torch.channels_last))
         return pictures[:, :, : self._height, : self._width]
+
+
+class Networks(nn.Module):
+    """Encoder, decoder and mean picture under one roof, so that they share an optimiser and a state."""
+
+    def __init__(self, height: int, width: int, channels: int, latent_dim: int) -> None:
+        super().__init__()
+        self.mean: torch.Tensor
+        self.register_buffer("mean", torch.full((channels, height, width), 0.5))  # of the frames of the first fit
+        self.encoder = Encoder(height, width, channels, latent_dim)
+        self.decoder = Decoder(height, width, channels, latent_dim)

@@ -9,16 +9,15 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from torch import nn
 
 from representations.api import DrawRows, Experience, Floats, Observations, Rows
 from representations.checks import at_least, image_size, one_of, positive
 from representations.chunks import in_chunks
-from representations.conv import Decoder, Encoder
+from representations.conv import Networks
 from representations.elbo import combine, gaussian_log_prob, kl_to_unit, log_importance_weight
 from representations.holdout import HoldOut
 from representations.init import seeded
-from representations.latent_scale import picture_effect
+from representations.latent_shape import gaussian_of, picture_effect
 from representations.state import array, entry, load_module, load_optimizer_state, module_state, optimizer_state
 
 
@@ -30,7 +29,8 @@ class VAE:
     large one is a whitening, after which latent distance follows whatever varies instead of how much the picture changes. A published
     beta that goes with the mean squared error per pixel and channel is ours · 2·decoder_sigma² / (H·W·c).
     first_steps, refit_steps: minibatch steps of the long first fit and of a warm-started refit. samples: latents per picture in
-    ``log_prob``; estimator: ``importance`` (the paper's) or ``elbo``. scale_latents: multiply each latent by its effect on the picture.
+    ``log_prob``, under p(z) = N(0, I); estimator: ``importance`` (the paper's) or ``elbo``.
+    scale_latents: multiply each latent by its effect on the picture.
     Source: RIG (2018), section 4; Skew-Fit (2019), section 4.2 and appendix. Raises `UserError` where `key` is no picture or an argument
     is out of range.
     """
@@ -72,8 +72,9 @@ class VAE:
         self._batch_size, self._samples, self._estimator = batch_size, samples, estimator
         self._scale_latents = scale_latents
         self._effect = np.ones(latent_dim, np.float32)
-        networks = seeded(lambda: _Networks(height, width, channels, latent_dim), seed)
-        self._networks: _Networks = networks.to(memory_format=torch.channels_last).to(self._device)  # type: ignore[call-overload]
+        self._prior_mean, self._prior_factor = np.zeros(latent_dim, np.float32), np.eye(latent_dim, dtype=np.float32)
+        networks = seeded(lambda: Networks(height, width, channels, latent_dim), seed)
+        self._networks: Networks = networks.to(memory_format=torch.channels_last).to(self._device)  # type: ignore[call-overload]
         self._optimizer = torch.optim.Adam(self._networks.parameters(), lr=lr, fused=True)
 
     def encode(self, observations: Observations, context: Floats | None = None) -> Floats:
@@ -90,8 +91,12 @@ class VAE:
         return np.ascontiguousarray(bytes_.permute(0, 2, 3, 1).cpu().numpy())
 
     def prior(self, n: int, generator: np.random.Generator) -> Floats:
-        """Return (n, d) latents of N(0, I), in the units of ``encode``."""
-        return generator.standard_normal((n, self.latent_dim), dtype=np.float32) * self._effect
+        """Return (n, d) latents of the Gaussian that was fitted to the codes, in the units of ``encode``; N(0, I) before the first fit.
+
+        Under a light KL the codes are not distributed as N(0, I), whose samples would decode to nothing that was seen.
+        """
+        noise = generator.standard_normal((n, self.latent_dim), dtype=np.float32)
+        return (self._prior_mean + noise @ self._prior_factor.T) * self._effect
 
     def log_prob(self, observations: Observations, generator: np.random.Generator) -> Floats:
         """Return (n,) log densities in nats of pictures (n, H, W, c) with pixels in [0, 1], from `samples` posterior latents each.
@@ -134,7 +139,7 @@ class VAE:
                     f"VAE: the loss is not finite at step {int((~curve.isfinite()).nonzero()[0])} of its fit; try a smaller lr"
                 )
             metrics["train_reconstruction_mse"] = float(curve[-50:].mean())
-        self._fit_scale(experience, rows[-256:])
+        self._fit_shape(experience, rows[-2048:])
         return metrics | self._score(experience, held_out.rows(generator))
 
     def _step(self, experience: Experience, rows: Rows, noise: torch.Generator) -> torch.Tensor:
@@ -149,11 +154,16 @@ class VAE:
         per_pixel: torch.Tensor = errors.detach() / x[0].numel()
         return per_pixel
 
-    def _fit_scale(self, experience: Experience, rows: Rows) -> None:
-        if self._scale_latents and len(rows):
-            with torch.inference_mode():
-                means, _ = self._networks.encoder(self._pictures(torch.as_tensor(experience.read(self.keys[0], rows))))
-            self._effect = picture_effect(self._networks.decoder, means)
+    def _fit_shape(self, experience: Experience, rows: Rows) -> None:
+        """Fit the prior and the latents' units to what the networks now make of `rows`."""
+        with torch.inference_mode():
+            parts = [
+                self._pictures(torch.as_tensor(experience.read(self.keys[0], part))) for part in np.split(rows, range(256, len(rows), 256))
+            ]
+            codes = torch.cat([self._networks.encoder(part)[0] for part in parts])
+        self._prior_mean, self._prior_factor = gaussian_of(codes.cpu().numpy())
+        if self._scale_latents:
+            self._effect = picture_effect(self._networks.decoder, codes[:256])
 
     def _score(self, experience: Experience, rows: Rows) -> dict[str, float]:
         if not len(rows):
@@ -178,20 +188,13 @@ class VAE:
             "networks": module_state(self._networks),
             "optimizer": optimizer_state(self._optimizer, self._networks),
             "effect": self._effect.copy(),
+            "prior_mean": self._prior_mean.copy(),
+            "prior_factor": self._prior_factor.copy(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         load_module(self._networks, entry(state, "networks", "VAE"), "VAE")
         load_optimizer_state(self._optimizer, self._networks, state.get("optimizer", {}), "VAE")
         self._effect = array(state, "effect", "VAE", self._effect.shape)
-
-
-class _Networks(nn.Module):
-    """Encoder and decoder under one roof, so that they share an optimiser and a state."""
-
-    def __init__(self, height: int, width: int, channels: int, latent_dim: int) -> None:
-        super().__init__()
-        self.mean: torch.Tensor
-        self.register_buffer("mean", torch.full((channels, height, width), 0.5))  # of the frames of the first fit
-        self.encoder = Encoder(height, width, channels, latent_dim)
-        self.decoder = Decoder(height, width, channels, latent_dim)
+        self._prior_mean = array(state, "prior_mean", "VAE", self._prior_mean.shape)
+        self._prior_factor = array(state, "prior_factor", "VAE", self._prior_factor.shape)

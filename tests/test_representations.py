@@ -284,6 +284,16 @@ def test_weighted_draws_decide_what_is_learned(memory):
     assert errors[1] < 0.5 * errors[0]
 
 
+def test_the_prior_has_the_moments_of_the_codes(trained, memory):
+    vae, _ = trained
+    codes = vae.encode({"image": memory.read("image", np.arange(memory.size))})
+    imagined = vae.prior(4000, np.random.default_rng(0))
+    spread = codes.std(axis=0)
+    assert (np.abs(imagined.mean(axis=0) - codes.mean(axis=0)) < 0.25 * spread).all()
+    np.testing.assert_allclose(np.corrcoef(imagined.T), np.corrcoef(codes.T), atol=0.2)
+    np.testing.assert_allclose(imagined.std(axis=0), spread, rtol=0.25)
+
+
 def test_imagined_latents_decode_to_pictures(trained):
     vae, _ = trained
     latents = vae.prior(6, np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""Latent units from pictures: how much each latent dimension changes what is decoded."""
+"""The shape of a latent space after a fit: where its codes lie, and how much each dimension changes what is decoded."""
 
 from __future__ import annotations
 
@@ -27,3 +27,12 @@ def picture_effect(decode: Callable[[torch.Tensor], torch.Tensor], latents: torc
             effect[dim] = float(change.square().sum(dim=1).mean().sqrt())
     largest = max(float(effect.max()), 1e-6)
     return np.maximum(effect, 1e-3 * largest).astype(np.float32)
+
+
+def gaussian_of(codes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return mean (d,) and factor L (d, d), covariance L Lᵀ, of the Gaussian with the moments of `codes` (n, d), any n ≥ 1."""
+    mean = codes.mean(axis=0, dtype=np.float64)
+    centred = codes - mean
+    # a square root that exists for singular covariances too, where Cholesky's does not
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(codes))
+    return mean.astype(np.float32), (vectors * np.sqrt(np.maximum(values, 0.0))).astype(np.float32)
