@@ -93,11 +93,12 @@ class Collector:
             self._connection.close()
 
     def _answer(self) -> Any:
-        for _ in range(ATTEMPTS):
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._connection.recv()
             except (EOFError, ConnectionResetError):
-                self._restart()
+                if attempt < ATTEMPTS:
+                    self._restart()
         raise UserError(
             f"the collector process died {ATTEMPTS} times over the same request (out of memory?); "
             f"expected fewer than practice.simulators={self.settings.practice.simulators}, or practice.collector_process=false to see why"
