@@ -96,7 +96,7 @@ class Collector:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._connection.recv()
-            except (EOFError, ConnectionResetError):
+            except (EOFError, OSError):  # OSError: it died in the middle of its answer
                 if attempt < ATTEMPTS:
                     self._restart()
         raise UserError(

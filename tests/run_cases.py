@@ -33,6 +33,7 @@ BITFLIP = [
     "agent.batch_size=16",
     "practice.updates_per_epoch=20",
     *COMMON,
+    "practice.epochs=5",  # the last with an evaluation on tuning goals
 ]
 DOOR = [
     "experiment=door",

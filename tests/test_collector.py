@@ -111,13 +111,17 @@ def test_a_baseline_is_never_evaluated_with_the_weights_of_the_policy_nor_the_re
         assert differences(_part(untrained, "policy"), _part(trained, "policy")) != []
 
 
-def test_a_dead_process_is_asked_again_and_one_that_always_dies_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = settings(BITFLIP, tmp_path / "run", PROCESS)
-    made = request(given)
+def test_a_dead_process_is_asked_again_and_one_that_always_dies_is_given_up(
+    door: tuple[Settings, Request, Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, _, made = door
+    answer = serve(given, made)[0]
+    monkeypatch.setattr(given.practice, "collector_process", True)
     collector = Collector(given, restarts=5)
     collector.send(made)
+    assert collector._connection.poll(60)  # more than a pipe holds: it now dies in the middle of its answer
     kill(collector)
-    answer = leaves(collector.receive())
+    assert differences(answer, leaves(collector.receive())) == []
     assert collector.restarts == 6
     kill(collector)  # between two requests
     collector.send(made)
