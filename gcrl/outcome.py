@@ -5,18 +5,38 @@ from __future__ import annotations
 import io
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from envs.api import TaskEnv
 from gcrl.checkpoint import write_atomically
 from gcrl.evaluation import Evaluation
 from gcrl.request import EvaluationOrder, Request, episode_seeds, kept_scenes
 from gcrl.schedule import BASELINES
+from gcrl.world import Result
 
 if TYPE_CHECKING:
     from gcrl.practice import Practice
+
+
+def named(group: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `metrics` with `group/` before each name."""
+    return {f"{group}/{name}": value for name, value in metrics.items()}
+
+
+def log_collection(folder: Path, env: TaskEnv, result: Result, request: Request) -> dict[str, Any]:
+    """Return what an epoch's metrics say of a result: what its episodes cover, and the evaluations that came with it."""
+    metrics: dict[str, Any] = {"collector/seconds": result.seconds}
+    if result.episodes is not None and hasattr(env, "coverage"):
+        achieved = result.episodes.observations["achieved_goal"]
+        rows = np.concatenate([achieved[index, : length + 1] for index, length in enumerate(result.episodes.lengths)])
+        metrics |= named("achieved", env.coverage(rows))
+    for name, evaluation in result.evaluations.items():
+        metrics |= log_evaluation(folder, name, evaluation, request)
+    return metrics
 
 
 def log_evaluation(folder: Path, name: str, evaluation: Evaluation, request: Request) -> dict[str, Any]:

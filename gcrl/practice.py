@@ -14,8 +14,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from envs.errors import UserError
 from gcrl import checkpoint
 from gcrl.collector import Collector
@@ -24,12 +22,12 @@ from gcrl.faults import fault
 from gcrl.interrupt import Interrupt
 from gcrl.learner import Learner
 from gcrl.metrics_log import MetricsLog
-from gcrl.outcome import finish, log_evaluation
+from gcrl.outcome import finish, log_collection, named
 from gcrl.practice_data import open_reader, open_writer
 from gcrl.progress import Progress
-from gcrl.request import Request, episode_seeds, kept_scenes
+from gcrl.request import Request
 from gcrl.run_folder import checkpoint_of, refuse_used, start_folder
-from gcrl.schedule import check_schedule, evaluations_due, refit_due
+from gcrl.schedule import check_schedule, refit_due, request_of
 from gcrl.settings import Settings
 from gcrl.stopwatch import Stopwatch
 from gcrl.world import Result
@@ -134,32 +132,11 @@ class Practice:
             self.learner.add(episodes, request.fits)
             self.writer.append(episodes)
         self.env_steps += episodes.steps
-        metrics: dict[str, Any] = {"episodes": len(self.writer), "collector/seconds": result.seconds}
-        if hasattr(self.learner.env, "coverage"):
-            achieved = episodes.observations["achieved_goal"]
-            rows = np.concatenate([achieved[index, : length + 1] for index, length in enumerate(episodes.lengths)])
-            metrics |= named("achieved", self.learner.env.coverage(rows))
-        for name, evaluation in result.evaluations.items():
-            metrics |= log_evaluation(self.folder, name, evaluation, request)
-        return metrics
+        return {"episodes": len(self.writer)} | log_collection(self.folder, self.learner.env, result, request)
 
     def next_request(self, epoch: int) -> Request:
-        """Return the request for `epoch`: goals, seeds and the present weights."""
-        practice, learner = self.practice, self.learner
-        n, warmup = practice.episodes_per_epoch, epoch < practice.random_epochs
-        return Request(
-            epoch,
-            learner.policy.snapshot(),
-            learner.warmup_goals(n, epoch) if warmup else learner.propose(n, epoch),
-            episode_seeds(self.settings.seed, epoch, n),
-            practice.warmup if warmup else "policy",
-            kept_scenes(practice, epoch),
-            self.states,
-            evaluations_due(practice, epoch),
-            learner.fits,
-            self.env_steps,
-            learner.updates,
-        )
+        """Return the request for `epoch`, with goals that are proposed and weights that are taken now."""
+        return request_of(self.learner, epoch, self.states, self.env_steps)
 
     def save(self) -> None:
         """Write a checkpoint: everything but the frames, which the dataset file holds."""
@@ -198,11 +175,6 @@ class Practice:
         with contextlib.ExitStack() as stack:
             for part in (self.learner, self.progress, self.log, self.writer, self.collector):
                 stack.callback(part.close)
-
-
-def named(group: str, metrics: dict[str, float]) -> dict[str, float]:
-    """Return `metrics` with `group/` before each name."""
-    return {f"{group}/{name}": value for name, value in metrics.items()}
 
 
 def practice(settings: Settings) -> Path:

@@ -20,8 +20,9 @@ SUM_TOLERANCE = 1e-6
 class Relabel:
     """Mixes goals by fractions that sum to 1 (HER, Andrychowicz et al. 2017, section 4.5; RIG, Nair et al. 2018, section 4.4).
 
-    rollout: the goal that the episode was after; where it had none (random warm-up), a stored frame drawn uniformly. future: an achieved goal of the same episode, uniform over
-    rows t+1 to T. final: the episode's last achieved goal (row T). next: row t+1. sampler: a goal from the pool.
+    rollout: the goal that the episode was after; where it had none (random warm-up), a stored frame drawn uniformly. future: an
+    achieved goal of the same episode, uniform over rows t+1 to T. final: the episode's last achieved goal (row T). next: row t+1.
+    sampler: a goal from the pool.
     Stratified: of n rows, a share f takes n·f, rounded up or down at random so that the expectation is exact.
     Raises `UserError` naming a fraction that is negative or a sum that is not 1.
     """
@@ -60,7 +61,8 @@ class Relabel:
         seen: slice | Rows = slice(future.start, following.stop)  # whose goal is a row of their own episode
         goalless = np.flatnonzero(~records.known.take(owners - records.base)) if records.goalless else owners[:0]
         if len(goalless):
-            sources[goalless] = later(rows[goalless], last, generator)
+            # Not hindsight: that would teach a mix which has no share of it.
+            sources[goalless] = replay.sample_rows(len(goalless), generator)
             seen = np.concatenate([goalless, np.arange(future.start, following.stop)])
         both = replay.gather(sources[seen], ("latent", "achieved_goal"))
         params[seen], achieved[seen] = both[:, : replay.goal_dim], both[:, replay.goal_dim :]

@@ -14,6 +14,7 @@ from gcrl import checkpoint
 from gcrl.config import read_settings
 from gcrl.data import Reader
 from gcrl.parts import build_env, build_policy, inference_settings
+from gcrl.run_folder import checkpoint_of
 
 
 class Run:
@@ -28,8 +29,9 @@ class Run:
             raise UserError(f"{self.path} is not a run folder: it has no config.yaml; expected what `gcrl practice run_dir=...` made")
         self.settings = inference_settings(read_settings(self.path / "config.yaml"))
         state = checkpoint.load(self.path / "checkpoint")
-        self.epoch, self.env_steps, self.wall_s = int(state["epoch"]), int(state["env_steps"]), float(state["wall_s"])
-        self.updates = int(state["learner"]["updates"])
+        with checkpoint_of(self.path):
+            self.epoch, self.env_steps, self.wall_s = int(state["epoch"]), int(state["env_steps"]), float(state["wall_s"])
+            self.updates = int(state["learner"]["updates"])
         with_env = self.environment()
         try:
             self.horizon = with_env.horizon
@@ -37,8 +39,9 @@ class Run:
         finally:
             with_env.close()
         self.agent, self.representation = self.policy.agent, self.policy.representation
-        self.agent.load_state_dict(state["learner"]["agent"])
-        self.representation.load_state_dict(state["learner"]["representation"])
+        with checkpoint_of(self.path):
+            self.agent.load_state_dict(state["learner"]["agent"])
+            self.representation.load_state_dict(state["learner"]["representation"])
 
     def environment(self) -> TaskEnv:
         """Return a new environment like the one that was practised in; the caller closes it."""

@@ -1,10 +1,11 @@
-"""When what happens in a run: checks of the schedule, evaluations beside the practice, refits."""
+"""When what happens in a run: checks of the schedule, what is requested of each epoch, evaluations beside the practice, refits."""
 
 from __future__ import annotations
 
 from envs.api import TaskEnv
 from envs.errors import UserError, unknown
-from gcrl.request import EvaluationOrder
+from gcrl.learner import Learner
+from gcrl.request import EvaluationOrder, Request, episode_seeds, kept_scenes
 from gcrl.settings import Practice
 
 BASELINES = ("untrained", "random", "zero")
@@ -65,3 +66,22 @@ def refit_due(practice: Practice, epoch: int) -> bool:
     """Return whether a representation that needs fitting is refitted in `epoch`."""
     since = epoch + 1 - practice.random_epochs
     return practice.refit_every > 0 and 0 < since <= practice.refit_until and since % practice.refit_every == 0
+
+
+def request_of(learner: Learner, epoch: int, states: list[bytes] | None, env_steps: int) -> Request:
+    """Return the request for `epoch`: goals that are proposed now, seeds, and the present weights."""
+    practice = learner.practice
+    n, warmup = practice.episodes_per_epoch, epoch < practice.random_epochs
+    return Request(
+        epoch,
+        learner.policy.snapshot(),
+        learner.warmup_goals(n, epoch) if warmup else learner.propose(n, epoch),
+        episode_seeds(learner.settings.seed, epoch, n),
+        practice.warmup if warmup else "policy",
+        kept_scenes(practice, epoch),
+        states,
+        evaluations_due(practice, epoch),
+        learner.fits,
+        env_steps,
+        learner.updates,
+    )
