@@ -42,7 +42,7 @@ class Practice:
         if not resume:
             refuse_used(self.folder)
         self.learner = Learner(settings)
-        check_schedule(self.practice, self.learner.env)
+        check_schedule(settings, self.learner.env)
         self.watch = Stopwatch()
         self.epoch, self.env_steps, self.wall, restarts = 0, 0, 0.0, 0
         self.states: list[bytes] | None = None

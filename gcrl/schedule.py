@@ -6,7 +6,7 @@ from envs.api import TaskEnv
 from envs.errors import UserError, unknown
 from gcrl.learner import Learner
 from gcrl.request import EvaluationOrder, Request, episode_seeds, kept_scenes
-from gcrl.settings import Practice
+from gcrl.settings import Practice, Settings
 
 BASELINES = ("untrained", "random", "zero")
 WARMUPS = ("random", "stay")
@@ -28,8 +28,11 @@ AT_LEAST = {
 }
 
 
-def check_schedule(practice: Practice, env: TaskEnv) -> None:
+def check_schedule(settings: Settings, env: TaskEnv) -> None:
     """Raise `UserError` where the schedule cannot work in `env`."""
+    practice = settings.practice
+    if not 0 <= settings.max_minutes < float("inf"):
+        raise UserError(f"max_minutes={settings.max_minutes}; expected minutes, or 0 for no limit")
     for name, least in AT_LEAST.items():
         if getattr(practice, name) < least:
             raise UserError(f"practice.{name}={getattr(practice, name)}; expected at least {least}")

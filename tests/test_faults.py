@@ -249,6 +249,7 @@ MISFITS = [
         "practice.capacity=100 rows hold less than an epoch's 16 episodes; expected at least 356",
     ),
     (["experiment=bitflip", "practice.warmup=sty"], "did you mean 'stay'?"),
+    (["experiment=bitflip", "max_minutes=-1"], "max_minutes=-1.0; expected minutes, or 0 for no limit"),
     (["experiment=bitflip", "practice.epochs=0"], "practice.epochs=0; expected at least 1"),
     (["experiment=bitflip", "practice.reset_every=0", "practice.episodes_per_epoch=9"], "expected e.g. 16"),
     (["experiment=door", "practice.random_epochs=0"], "SkewFit"),
