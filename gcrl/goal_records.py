@@ -66,8 +66,8 @@ class GoalRecords:
     def append(self, episodes: Episodes, sources: Rows, source_numbers: Rows) -> None:
         """Record the goals of new episodes; `source_numbers` (n,) are the numbers of the episodes that own the rows `sources` (n,)."""
         n = len(episodes)
-        while self.count + n > len(self.params):
-            self._make_room()
+        if self.count + n > len(self.params):
+            self._make_room(n)
         new = slice(self.count, self.count + n)
         self.params[new] = episodes.goals
         self.known[new] = ~np.isnan(episodes.goals).any(axis=1)
@@ -132,11 +132,13 @@ class GoalRecords:
     def _stored(self) -> slice:
         return slice(self._oldest - self.base, self.count)
 
-    def _make_room(self) -> None:
-        """Drop forgotten records, and double the arrays if half of them is still in use."""
+    def _make_room(self, n: int) -> None:
+        """Drop forgotten records, and double the arrays until `n` more leave half of them free."""
         stored = self._stored()
         kept = stored.stop - stored.start
-        size = len(self.params) * (2 if 2 * kept > len(self.params) else 1)
+        size = len(self.params)
+        while 2 * (kept + n) > size:
+            size *= 2
         for name in ("params", "achieved", "sources", "source_numbers", "known", "images"):
             old = getattr(self, name)
             if old is not None:

@@ -210,3 +210,10 @@ def test_what_does_not_fit_is_refused_in_one_line():
         replay(100).add(episodes(0, [12] * 9))
     with pytest.raises(UserError, match="did you mean 'latent'"):
         replay(100).read("latnet", np.array([0]))
+
+
+def test_one_call_may_add_more_episodes_than_there_was_room_for_goals():
+    store = replay(4000, False)
+    some = episodes(0, [2] * 300, False)
+    store.add(some)
+    assert np.array_equal(store.rollout_goals(store.episodes()[0]).params, some.goals)
