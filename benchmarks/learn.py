@@ -26,6 +26,7 @@ from gcrl.metrics_log import read_metrics
 from gcrl.run import load
 
 RESULTS = Path("results")
+LATE = 0.7  # share of the epochs before the "late" ones
 
 
 def measure(folder: Path, overrides: list[str], wall: float) -> dict[str, Any]:
@@ -45,11 +46,11 @@ def measure(folder: Path, overrides: list[str], wall: float) -> dict[str, Any]:
     env = run.environment()
     if hasattr(env, "coverage"):
         with Reader(folder / "practice.h5") as reader:
-            last = reader.column("epoch") >= 0.8 * run.settings.practice.epochs
-            achieved = reader.read("achieved_goal", reader.episode_rows(np.flatnonzero(last)))
-            visited = reader.read("achieved_goal", np.arange(reader.rows))
-        result["visited"] = {f"{key}": value for key, value in env.coverage(visited).items()}
-        result["visited_late"] = env.coverage(achieved)
+            first = 0 if run.settings.practice.epochs < 10 else int(LATE * run.settings.practice.epochs)
+            for name, from_epoch in (("visited", 0), ("visited_late", first)):
+                chosen = np.flatnonzero(reader.column("epoch") >= from_epoch)
+                rows = np.setdiff1d(reader.episode_rows(chosen), reader.column("start")[chosen])  # where a reset puts it is no visit
+                result[name] = env.coverage(reader.read("achieved_goal", rows))
     env.close()
     result |= {"env_steps": run.env_steps, "updates": run.updates, "practice_s": run.wall_s, "whole_s": wall}
     return result | {"system": json.loads((folder / "system.json").read_text())}

@@ -80,4 +80,4 @@ class Density(Protocol):
         ...
 
 
-__all__ = ["Density", "DrawRows", "Experience", "Floats", "GoalContext", "GoalSampler", "Goals", "Mapping", "Representation", "Rows", "Any"]
+__all__ = ["Any", "Density", "DrawRows", "Experience", "Floats", "GoalContext", "GoalSampler", "Goals", "Mapping", "Representation", "Rows"]
