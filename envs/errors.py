@@ -7,7 +7,10 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """Something the user gave is wrong. The message is one line; the command line prints it and exits with code 2."""
+    """Something the user gave is wrong. The message is one line, whatever it quotes; the command line prints it and exits with code 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 def did_you_mean(given: str, choices: Iterable[str]) -> str:
