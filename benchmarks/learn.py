@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.experiments import EXPERIMENTS, Experiment
 from benchmarks.tables import write_table
 from gcrl.checkpoint import write_atomically
+from gcrl.config import load_settings, read_settings
 from gcrl.data import Reader
 from gcrl.metrics_log import read_metrics
 from gcrl.run import load
@@ -56,6 +57,13 @@ def measure(folder: Path, overrides: list[str], wall: float) -> dict[str, Any]:
     return result | {"system": json.loads((folder / "system.json").read_text())}
 
 
+def can_resume(folder: Path, overrides: list[str]) -> bool:
+    """Return whether `folder` holds an unfinished run of exactly these settings; one of other settings is started anew."""
+    if not (folder / "checkpoint" / "latest.json").exists():
+        return False
+    return read_settings(folder / "config.yaml") == load_settings([*overrides, f"run_dir={folder}"])
+
+
 def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
     """Run one arm with one seed and write its result; return one line on it."""
     target = RESULTS / name / f"{arm}_seed{seed}.json"
@@ -65,7 +73,7 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
     folder = keep / name / f"{arm}_seed{seed}"
     overrides = [f"experiment={experiment.preset}", *experiment.arms[arm], f"seed={seed}"]
     started = time.perf_counter()
-    resuming = (folder / "checkpoint" / "latest.json").exists()
+    resuming = can_resume(folder, overrides)
     if not resuming:
         shutil.rmtree(folder, ignore_errors=True)
     given = ["resume", str(folder)] if resuming else ["practice", *overrides, f"run_dir={folder}"]
