@@ -1,0 +1,71 @@
+"""What the tests of the agents share: batches, small agents, comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from gcrl.agents.api import Batch
+from gcrl.agents.dqn import DQN
+from gcrl.agents.sac import SAC
+from gcrl.agents.td3 import TD3
+
+BOX = spaces.Box(-1.0, 1.0, (2,), np.float32)
+WIDE = spaces.Box(np.array([-3.0, 0.0], np.float32), np.array([1.0, 0.5], np.float32))
+DDPG = {"critics": 1, "policy_delay": 1, "target_noise": 0.0}
+HER = {**DDPG, "exploration_noise": 0.2, "random_actions": 0.3, "action_l2": 1.0, "reward_range": (-1.0, 0.0)}
+
+
+def tensors(*arrays: Any) -> Batch:
+    """Return a batch of (inputs, actions, rewards, next_inputs, terminated, goals); whole-number actions stay whole."""
+    return Batch(*(torch.as_tensor(a if np.asarray(a).dtype == np.int64 else np.asarray(a, np.float32)) for a in arrays))
+
+
+def random_batch(rng: np.random.Generator, space: spaces.Space[Any] = BOX, rows: int = 32) -> Batch:
+    if isinstance(space, spaces.Box):
+        actions: Any = rng.uniform(space.low, space.high, (rows, 2))
+    else:
+        actions = rng.integers(4, size=rows)
+    return tensors(
+        rng.normal(size=(rows, 3)),
+        actions,
+        rng.normal(size=rows),
+        rng.normal(size=(rows, 3)),
+        rng.integers(2, size=rows).astype(np.float32),
+        rng.normal(size=(rows, 2)),
+    )
+
+
+def small(kind: str, seed: int = 0, **more: Any) -> Any:
+    """Return an agent of 3 inputs and 2 goal parameters with networks that are quick to run."""
+    if kind == "dqn":
+        return DQN(3, 2, spaces.Discrete(4), seed=seed, **({"hidden": (16, 16)} | more))
+    classes: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {"sac": (SAC, {}), "td3": (TD3, {}), "ddpg": (TD3, HER)}
+    cls, settings_ = classes[kind]
+    return cls(3, 2, WIDE, seed=seed, **({"hidden": (16, 16)} | settings_ | more))
+
+
+def space_of(kind: str) -> spaces.Space[Any]:
+    return spaces.Discrete(4) if kind == "dqn" else WIDE
+
+
+def generators(n: int, seed: int = 0) -> list[np.random.Generator]:
+    return [np.random.default_rng([seed, row]) for row in range(n)]
+
+
+def flat(state: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(state, dict):
+        return {key: leaf for name, value in state.items() for key, leaf in flat(value, f"{prefix}/{name}").items()}
+    return {prefix: np.asarray(state)}
+
+
+def same(one: Any, other: Any) -> bool:
+    a, b = flat(one), flat(other)
+    return a.keys() == b.keys() and all(a[key].dtype == b[key].dtype and np.array_equal(a[key], b[key]) for key in a)
+
+
+KINDS = ["sac", "td3", "ddpg", "dqn"]
