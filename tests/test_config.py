@@ -100,8 +100,10 @@ def test_what_is_typed_wins_over_the_preset() -> None:
 
 
 def test_a_presets_arguments_do_not_reach_another_class() -> None:
-    mine = load_settings(["experiment=fetch_reach", "agent=sac"])
-    assert mine.agent == load_settings(["agent=sac"]).agent
+    assert load_settings(["experiment=fetch_reach"]).agent.arguments["reward_range"] == [-1.0, 0.0]
+    other = load_settings(["experiment=fetch_reach", "agent=sac"]).agent
+    assert other.target.endswith(":SAC")
+    assert other.arguments["reward_range"] is None  # the preset's range describes its own agent
     assert load_settings(["experiment=door_state", "representation=pca", "env.image_size=48"]).representation.target.endswith(":PCA")
 
 
