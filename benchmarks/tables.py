@@ -21,11 +21,12 @@ def value_of(result: dict[str, Any], figure: str) -> float | None:
     return None if found is None else float(found)
 
 
-def shown(values: list[float]) -> str:
-    """Return mean [lower, upper] of some seeds."""
+def shown(values: list[float], figure: str) -> str:
+    """Return mean [lower, upper] of some seeds; shares stay within 0 and 1."""
     if not values:
         return "-"
-    mean, low, high = mean_interval(values)
+    share = figure.endswith(("success_rate", "coverage", "eval_8k"))
+    mean, low, high = mean_interval(values, *((0.0, 1.0) if share else ()))
     return f"{mean:.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(values) > 1 else " (one seed)")
 
 
@@ -45,7 +46,9 @@ def write_table(name: str, experiment: Experiment, results: Path) -> None:
     for arm, seeds in found.items():
         if not seeds:
             continue
-        cells = [shown([v for s in sorted(seeds) if (v := value_of(seeds[s], figure)) is not None]) for figure in experiment.figures]
+        cells = [
+            shown([v for s in sorted(seeds) if (v := value_of(seeds[s], figure)) is not None], figure) for figure in experiment.figures
+        ]
         some = list(seeds.values())
         minutes = sum(result["practice_s"] for result in some) / len(some) / 60
         listed = ", ".join(str(seed) for seed in sorted(seeds))
@@ -55,7 +58,7 @@ def write_table(name: str, experiment: Experiment, results: Path) -> None:
             cells = []
             for figure in experiment.figures:
                 known = [float(entry[figure]) for entry in before if figure in entry]
-                cells.append(shown(known))
+                cells.append(shown(known, figure))
             kinds = ", ".join(sorted({entry["policy"] for entry in before}))
             lines.append(f"| untrained (best of untrained, random, zero: {kinds}) | {listed} | {' | '.join(cells)} | 0 | 0 | |")
     if experiment.pairs:
