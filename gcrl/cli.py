@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--out", metavar="FILE", type=Path, help="where to write it (default: in the run folder)")
     added = verb("inspect", _inspect, "show what the latent space of a run holds: probes and distances")
     _run_argument(added)
+    added.add_argument("--json", action="store_true", help="print one JSON object")
     added = verb("data", None, "look at datasets")
     data = added.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
     info = data.add_parser("info", help="describe a dataset file", description="Describe a dataset file.")
@@ -173,7 +174,7 @@ def _inspect(given: argparse.Namespace) -> int:
     _require_run(given.run)
     from gcrl.inspect_run import inspect_run
 
-    print(inspect_run(given.run))
+    print(json.dumps(inspect_run(given.run, json=True)) if given.json else inspect_run(given.run))
     return 0
 
 
