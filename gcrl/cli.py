@@ -31,7 +31,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 1 the run failed (or its disk is full), 2 something given is wrong, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 a figure became infinite, 2 what was given is wrong or the disk full, 130 interrupted."""
     logging.basicConfig(format="gcrl: %(message)s", level=logging.WARNING)
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         print(f"gcrl: the disk is full ({error.filename or 'while writing'}); free some space, then gcrl resume RUN", file=sys.stderr)
-        code = 1
+        code = 2
     sys.exit(code)
 
 
