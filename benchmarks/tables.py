@@ -83,7 +83,7 @@ def write_table(name: str, experiment: Experiment, results: Path) -> None:
     revisions = sorted({str(result["system"]["git_revision"])[:10] for result in everything})
     lines += [
         "",
-        "Success is the mean over an episode's last five steps, on 100 committed test goals; intervals are 95 % over seeds. "
+        "Success is the mean over an episode's last five steps, on 100 fixed test goals; intervals are 95 % over seeds. "
         f"{system['cores']} cores ({system['cpu']}), {'/'.join(map(str, side))} practices side by side; "
         f"Python {system['python']}, {used}; revision {', '.join(revisions)}.",
         "",

@@ -110,12 +110,12 @@ class Learner:
             self.label(episodes, first_rows)
 
     def label(self, episodes: Episodes, first_rows: NDArray[np.int64]) -> None:
-        """Fill the episodes' rewards: those of the practised goal (what the dataset file records)."""
+        """Fill the episodes' rewards: those of the practised goal (what the dataset file records), NaN where no goal was practised."""
         n, horizon = len(episodes), episodes.actions.shape[1]
-        episodes.rewards = np.zeros((n, horizon), np.float32)
+        episodes.rewards = np.full((n, horizon), np.nan, np.float32)
         for index, (first, length) in enumerate(zip(first_rows, episodes.lengths, strict=True)):
             if np.isnan(episodes.goals[index]).any():
-                continue  # no goal was practised
+                continue
             rows = first + np.arange(length)
             episodes.rewards[index, :length], _ = self.rewards(rows, self.replay.rollout_goals(rows))
 

@@ -14,7 +14,7 @@ import numpy as np
 from envs.api import TaskEnv
 from gcrl.checkpoint import write_atomically
 from gcrl.evaluation import Evaluation
-from gcrl.request import EvaluationOrder, Request, episode_seeds, kept_scenes
+from gcrl.request import EvaluationOrder, Request
 from gcrl.schedule import BASELINES
 from gcrl.world import Result
 
@@ -86,10 +86,9 @@ def finish(run: Practice) -> None:
         order = EvaluationOrder(
             "final", "policy", "test", practice.final_goals, practice.film_goals if learner.env.capabilities.images else 0
         )
-        n = practice.episodes_per_epoch
-        seeds, keep = episode_seeds(0, 0, n), kept_scenes(practice, 0)
+        nothing = np.zeros(0, np.int64)
         missing = [EvaluationOrder(kind, kind, "test", practice.final_goals) for kind in BASELINES if kind not in baselines(run.folder)]
-        request = Request(run.epoch, learner.policy.snapshot(), None, seeds, "policy", keep, None, [order, *missing])
+        request = Request(run.epoch, learner.policy.snapshot(), None, nothing, "policy", nothing.astype(bool), None, [order, *missing])
         run.collector.send(request)
         with run.watch("final evaluation"):
             evaluations = run.collector.receive().evaluations

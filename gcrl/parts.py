@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import envs
 from envs.api import TaskEnv
@@ -84,10 +83,3 @@ def build_replay(settings: Settings, env: TaskEnv, representation: Representatio
 def inference_settings(settings: Settings) -> Settings:
     """Return `settings` for acting only, on the CPU."""
     return dataclasses.replace(settings, device="cpu")
-
-
-def check_fit(settings: Settings, env: TaskEnv) -> dict[str, Any]:
-    """Build every part once, so that whatever does not fit is said before a run folder exists. Returns the parts by name."""
-    policy = build_policy(settings, env)
-    sampler = build_goal_sampler(settings, policy.representation)
-    return {"policy": policy, "sampler": sampler, "reward": build_reward(settings, env, policy.representation, sampler)}

@@ -18,12 +18,13 @@ from envs.errors import UserError
 from gcrl import checkpoint
 from gcrl.collector import Collector
 from gcrl.config import read_settings
+from gcrl.data import Reader
 from gcrl.faults import fault
 from gcrl.interrupt import Interrupt
 from gcrl.learner import Learner
 from gcrl.metrics_log import MetricsLog
 from gcrl.outcome import finish, log_collection, named
-from gcrl.practice_data import open_reader, open_writer
+from gcrl.practice_data import open_writer
 from gcrl.progress import Progress
 from gcrl.request import Request
 from gcrl.run_folder import checkpoint_of, refuse_used, start_folder
@@ -60,7 +61,7 @@ class Practice:
                 self.epoch, self.env_steps, self.wall = state["epoch"], state["env_steps"], state["wall_s"]
                 restarts = state["restarts"]
                 self.request = Request.from_tree(state["request"]) if state["request"] else None
-                with open_reader(data) as reader:
+                with Reader(data) as reader:
                     self.learner.load_state_dict(state["learner"], reader)
         self.log = MetricsLog(self.folder, keep_epochs=self.epoch)
         self.collector = Collector(settings, restarts)

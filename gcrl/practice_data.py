@@ -10,7 +10,7 @@ import numpy as np
 from envs.api import TaskEnv
 from envs.errors import UserError
 from gcrl.config import plain_settings
-from gcrl.data import Header, Reader, Writer
+from gcrl.data import Header, Writer
 from gcrl.settings import Settings
 from gcrl.system import git_revision
 
@@ -60,11 +60,6 @@ def check_origin(path: Path, found: Header, expected: Header) -> None:
         mine, theirs = getattr(expected, name), getattr(found, name)
         if mine != theirs:
             raise UserError(f"{path} is of another run: its {name} is {theirs}; expected {mine}, as in this run's config.yaml")
-
-
-def open_reader(path: Path) -> Reader:
-    """Return a reader of the run's dataset."""
-    return Reader(path)
 
 
 def expected_bytes(settings: Settings, env: TaskEnv) -> int:
