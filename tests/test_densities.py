@@ -57,15 +57,25 @@ def fitted(density, points, seed=0, fits=1):
     return density, context
 
 
-def test_kde_agrees_with_scikit_learn_on_its_own_points_with_each_scored_row_added():
+@pytest.mark.parametrize("scaling", ["each", "whole"])
+def test_kde_agrees_with_scikit_learn_on_its_own_points_with_each_scored_row_added(scaling):
     points = np.random.default_rng(1).normal(size=(300, 3)) * [1.0, 5.0, 0.1]
-    density, context = fitted(KDE(bandwidth=0.4), points)
+    density, context = fitted(KDE(bandwidth=0.4, scaling=scaling), points)
     queries = np.arange(40)
     ours = density.log_prob(context.experience, queries, context.generator)
     centres, scale = density._points, density._scale
     for query, log in zip(scale.apply(points[queries]), ours):
         reference = KernelDensity(bandwidth=0.4).fit(np.concatenate([centres, query[None]]))
         assert log == pytest.approx(reference.score_samples(query[None])[0] - scale.log_volume, abs=2e-3)
+
+
+def test_scaled_as_a_whole_a_column_that_hardly_varies_hardly_counts():
+    points = np.random.default_rng(4).normal(size=(2000, 2)) * [1.0, 0.01]
+    points[0], points[1] = [0.0, 0.05], [4.0, 0.0]  # five deviations out along the small column, four along the large one
+    for scaling, rare in (("each", [True, True]), ("whole", [False, True])):
+        density, context = fitted(KDE(scaling=scaling), points)
+        logs = density.log_prob(context.experience, np.arange(2000), context.generator)
+        assert (logs[:2] < np.quantile(logs, 0.02)).tolist() == rare
 
 
 @pytest.mark.parametrize("make", [KDE, lambda: StateVAE(steps=1500)])
@@ -88,7 +98,7 @@ def test_samples_resemble_the_data(make):
     np.testing.assert_allclose(samples.std(axis=0), [2.0, 0.5], rtol=0.2)
 
 
-@pytest.mark.parametrize("make", [KDE, lambda: KDE(bandwidth="silverman"), lambda: KDE(bandwidth=0.1), lambda: StateVAE(steps=20)])
+@pytest.mark.parametrize("make", [KDE, lambda: KDE(scaling="whole"), lambda: KDE(bandwidth=0.1), lambda: StateVAE(steps=20)])
 @pytest.mark.parametrize("points", [np.zeros((50, 2)), np.arange(10.0)[:, None], np.ones((1, 1)), np.random.default_rng(0).random((30, 1))])
 def test_degenerate_data_gives_finite_densities_and_samples(make, points):
     density, context = fitted(make(), points)
@@ -157,6 +167,7 @@ def test_altered_state_is_refused_in_one_line():
         (lambda: KDE(bandwidth="scot"), "did you mean 'scott'"),
         (lambda: KDE(bandwidth=0.0), "above 0"),
         (lambda: KDE(max_points=0), "at least 1"),
+        (lambda: KDE(scaling="hole"), "did you mean 'whole'"),
         (lambda: StateVAE(decoder_sigma=-1), "decoder_sigma = -1"),
         (lambda: StateVAE(steps=0), "steps = 0"),
     ],

@@ -23,11 +23,16 @@ def read_columns(experience: Experience, key: str, rows: Rows) -> NDArray[np.flo
 
 
 class Standardiser:
-    """Zero mean and unit deviation per column; a column that does not vary keeps its unit."""
+    """Zero mean and unit deviation per column; a column that does not vary keeps its unit.
 
-    def __init__(self, columns: NDArray[np.float64]) -> None:
+    whole: one deviation for all columns, the root of their mean variance, so that distances keep their proportions.
+    """
+
+    def __init__(self, columns: NDArray[np.float64], whole: bool = False) -> None:
         self.mean = columns.mean(axis=0)
         deviation = columns.std(axis=0)
+        if whole:
+            deviation = np.full_like(deviation, np.sqrt(np.square(deviation).mean()))
         self.deviation = np.where(deviation > 1e-8, deviation, 1.0)
 
     @property

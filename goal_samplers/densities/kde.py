@@ -15,25 +15,30 @@ from goal_samplers.api import DrawRows, Experience, GoalContext, Rows
 from goal_samplers.densities.columns import Standardiser, read_columns
 
 RULES = ("scott", "silverman")
+SCALINGS = ("each", "whole")
 
 
 class KDE:
-    """Gaussian kernels of one width on at most `max_points` rows, columns of `key` standardised first.
+    """Gaussian kernels of one width on at most `max_points` rows, columns of `key` scaled first.
 
     A scored row counts as a kernel of its own beside the others, for it is a sample of the density too: without it a lone row far from
     every kernel would get a vanishing density, and all of a skewed sampler's weight.
     bandwidth: ``scott`` (n^(-1/(d+4))), ``silverman`` (that times (4/(d+2))^(1/(d+4))), or a width in standard deviations (MEGA: 0.1).
-    Raises `UserError` for another bandwidth, or where `key` holds pictures.
+    scaling: ``each`` column by its own deviation, or all by one (``whole``): then what hardly varies hardly counts, which is right for
+    latents whose distance means something; scaled each, a latent is whitened, and noise weighs as much as an opening door.
+    Raises `UserError` for another bandwidth or scaling, or where `key` holds pictures.
     """
 
-    def __init__(self, key: str = "latent", bandwidth: float | str = "scott", max_points: int = 2000) -> None:
+    def __init__(self, key: str = "latent", bandwidth: float | str = "scott", max_points: int = 2000, scaling: str = "each") -> None:
         near = did_you_mean(str(bandwidth), RULES)
         if bandwidth not in RULES if isinstance(bandwidth, str) else not 0 < bandwidth < math.inf:
             raise UserError(f"KDE: bandwidth = {bandwidth}{near}; expected scott, silverman or a number above 0")
         if max_points < 1:
             raise UserError(f"KDE: max_points = {max_points}; expected at least 1")
+        if scaling not in SCALINGS:
+            raise UserError(f"KDE: scaling = {scaling}{did_you_mean(str(scaling), SCALINGS)}; expected each or whole")
         self.key = key
-        self._rule = bandwidth
+        self._rule, self._whole = bandwidth, scaling == "whole"
         self._max_points = max_points
         self._scale: Standardiser | None = None
         self._points = np.empty((0, 0))
@@ -41,7 +46,7 @@ class KDE:
     def fit(self, context: GoalContext, draw: DrawRows) -> dict[str, float]:
         """Keep up to `max_points` drawn rows as kernel centres; return the bandwidth in standard deviations."""
         columns = read_columns(context.experience, self.key, draw(self._max_points))
-        self._scale = Standardiser(columns)
+        self._scale = Standardiser(columns, self._whole)
         self._points = self._scale.apply(columns)
         return {"bandwidth": self._bandwidth()}
 
