@@ -65,8 +65,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "door_explore_state": Experiment(
         "door_explore_state",
-        "The hard-to-explore door by state: Skew-Fit beats samples of the data's density (RIG's way, by state) and uniform replay in coverage "
-        "of angles and in success.",
+        "The hard-to-explore door by state: Skew-Fit beats samples of the density of the data and uniform replay in "
+        "coverage of angles and in success.",
         {"skewfit": [], "rig": ["goal_sampler.alpha=0", "goal_sampler.goals=density"], "uniform": ["goal_sampler=uniform"]},
         figures=("success_rate", "door_angle_error", "visited:coverage", "visited:entropy"),
         pairs=[
