@@ -138,14 +138,17 @@ class Learner:
         return RowPool(self.replay, self.sampler if self.fitted else None, self.generator)
 
     def fit_representation(self) -> dict[str, float]:
-        """Fit or refit the representation and encode replay and reward scale anew. Returns its metrics."""
+        """Fit or refit the representation and return its metrics; `reencode` must follow."""
         with raised_by(f"representation {type(self.representation).__name__}"):
             metrics = self.representation.fit(self.replay, self.draw_rows(), self.generator, first=self.fits == 0)
         self.fits += 1
         self.fitted = True
+        return metrics
+
+    def reencode(self) -> None:
+        """Encode all stored frames and goals anew."""
         self.replay.reencode(self.representation)
         self.check_latents(self.replay.ring.all_rows())
-        return metrics
 
     def check_latents(self, rows: NDArray[np.int64]) -> None:
         """Raise `NotFinite` naming the representation unless the latents of `rows` are finite."""

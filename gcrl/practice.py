@@ -93,16 +93,14 @@ class Practice:
         learning = epoch + 1 >= practice.random_epochs
         if learning and not learner.fitted:
             self.progress.phase("first fit of the representation")
-            with watch("first fit"):
-                metrics |= named("representation", learner.fit_representation())
+            metrics |= self.fit("first fit")
         with watch("propose goals"):
             self.request = self.next_request(epoch + 1) if epoch + 1 < practice.epochs else None
         if self.request is not None:
             self.collector.send(self.request)
         fault("epoch:sent")
         if learner.representation.needs_fit and refit_due(practice, epoch):
-            with watch("refit"):
-                metrics |= named("representation", learner.fit_representation())
+            metrics |= self.fit("refit")
         if learning:
             with watch("fit sampler"):
                 metrics |= named("goals", learner.prepare(epoch))
@@ -123,6 +121,14 @@ class Practice:
             self.save()
         self.progress.epoch(self.env_steps, metrics.get("eval/success_rate"))
         fault("epoch:end")
+
+    def fit(self, stage: str) -> dict[str, float]:
+        """Fit the representation, encode what is stored anew and return the fit's metrics."""
+        with self.watch(stage):
+            metrics = self.learner.fit_representation()
+        with self.watch("re-encode"):
+            self.learner.reencode()
+        return named("representation", metrics)
 
     def store(self, result: Result, request: Request) -> dict[str, Any]:
         """Put a result's episodes into replay and dataset file; return what the epoch's metrics say of them."""
