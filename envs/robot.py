@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,11 @@ class Robot:
         self.body = simulation.load("arm", arm_urdf(visuals))
         self.low, self.high = low, high
         self.target: list[float] = [(a + b) / 2 for a, b in zip(low, high)]
+
+    def paint(self, colour: Sequence[float]) -> None:
+        """Give the whole arm one colour (r, g, b, a), each in [0, 1]."""
+        for shape in bullet.getVisualShapeData(self.body, physicsClientId=self.client):
+            bullet.changeVisualShape(self.body, shape[1], rgbaColor=list(colour), physicsClientId=self.client)
 
     def place(self, position: Point) -> None:
         """Put the arm at rest with the fingertips at `position` (m)."""
