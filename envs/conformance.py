@@ -107,7 +107,7 @@ def _clock(env: TaskEnv, seed: int) -> Iterator[str]:
             return
         computed = bool(env.compute_truncated(observation["achieved_goal"], observation["desired_goal"], info))
         # At the last step an environment may leave the clock to step(), which alone knows it.
-        if computed and not truncated or (truncated and not computed and count < env.horizon):
+        if (computed and not truncated) or (truncated and not computed and count < env.horizon):
             yield f"clock: compute_truncated is {computed} at step {count} of {env.horizon}, where step() says {truncated}"
             return
         if truncated != (count == env.horizon):

@@ -66,7 +66,7 @@ def collect(overrides: Sequence[str]) -> dict[str, Any]:
         with _writer(path, header, what, given, resume) as writer:
             progress = Progress(given.episodes, len(writer), unit="episode", pause=PAUSE)
             left = frames * (given.episodes - len(writer)) // given.episodes
-            require_room(path, left * (row + 64), f"{given.episodes - len(writer):,} episodes", progress.say)
+            require_room(path, left * (row + 64), f"{given.episodes - len(writer):,} episodes")
             _fill(writer, what, given, progress)
         return {"file": str(path), **_summary(path, maker.env), "policy": given.policy}
     finally:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ SPARE_BYTES = 20_000_000  # left free beside what a file takes
 PICTURE_RATIO = 0.35  # of raw bytes, a cautious share that lossless compression leaves (seen: 0.06 for plain scenes)
 
 
-def check_output(path: Path, resume: bool, overwrite: bool, begun: Path | None = None) -> bool:
-    """Return whether what `path` (or `begun`, unfinished work for it) holds is to be continued.
+def check_output(path: Path, resume: bool, overwrite: bool, others: Sequence[Path] = ()) -> bool:
+    """Return whether what `path` holds, or `others` that belong to it (unfinished work, pictures), is to be continued.
 
     Raises `UserError` where something is there and neither `resume` nor `overwrite` was asked for, or nothing may be written there.
     Removes nothing: see `clear_output`.
@@ -27,18 +28,20 @@ def check_output(path: Path, resume: bool, overwrite: bool, begun: Path | None =
         raise UserError(f"out={path} is a folder; expected the path of a file")
     if not path.absolute().parent.is_dir():
         raise UserError(f"out={path}: {path.parent} is not a folder; expected an existing one")
-    there = [item for item in (path, begun) if item is not None and item.exists()]
+    there = [item for item in (path, *others) if item.exists()]
     if there and not resume and not overwrite:
-        what = "exists already" if there[0] == path else "was begun already"
+        what = "exists already" if there[0] == path else f"was begun already: {there[0]} exists"
         raise UserError(f"out={path} {what}; expected a new path, resume=true to go on with it, or overwrite=true to replace it")
     return bool(there) and resume
 
 
-def clear_output(path: Path, begun: Path | None = None) -> None:
+def clear_output(path: Path, others: Sequence[Path] = ()) -> None:
     """Remove what `overwrite` replaces; called when everything else is known to be right."""
-    path.unlink(missing_ok=True)
-    if begun is not None and begun.is_dir():
-        shutil.rmtree(begun)
+    for item in (path, *others):
+        if item.is_dir():
+            shutil.rmtree(item)
+        else:
+            item.unlink(missing_ok=True)
 
 
 def row_bytes(env: TaskEnv) -> int:
@@ -50,11 +53,11 @@ def row_bytes(env: TaskEnv) -> int:
     return int(size)
 
 
-def require_room(path: Path, needed: int, what: str, say: Callable[[str], None]) -> None:
+def require_room(path: Path, needed: int, what: str) -> None:
     """Say about how many bytes `what` will take; raise `UserError` where the disk has less free."""
     free = shutil.disk_usage(path.absolute().parent).free
     if free < needed + SPARE_BYTES:
         raise UserError(
             f"out={path} has {free / 1e6:.0f} MB free; expected {(needed + SPARE_BYTES) / 1e6:.0f} MB, about what {what} will take"
         )
-    say(f"about {needed / 1e6:,.1f} MB for {what} ({free / 1e9:,.1f} GB free)")
+    print(f"about {needed / 1e6:,.1f} MB for {what} ({free / 1e9:,.1f} GB free)", file=sys.stderr)

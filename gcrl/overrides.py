@@ -69,7 +69,7 @@ def chosen(overrides: Sequence[str], key: str, default: str) -> str:
 
 
 def value_of(text: str) -> Any:
-    """Return the value of a ``key=value`` as Hydra reads it: ``n=1e3`` is a number, ``cameras=[front,top]`` a list; `UserError` otherwise."""
+    """Return the value of a ``key=value`` as Hydra reads it: ``n=1e3`` is a number, ``cameras=[front,top]`` a list."""
     override = _parse(text)
     if override.is_sweep_override():
         raise UserError(f"{text} names several values; expected one (a list is written {_key(text)}=[...])")

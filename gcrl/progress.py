@@ -75,7 +75,11 @@ class Progress:
     def line(self) -> str:
         """Return the progress in words: epoch, steps, rate, last success, time taken and left."""
         elapsed = self._clock() - self._start
-        parts = [f"{self.unit} {self.done}/{self.total}", f"{self.env_steps:,} steps"]
+        parts = [f"{self.unit} {self.done}/{self.total}"] + (
+            [f"{self.env_steps:,} steps"] if self.env_steps or self.unit == "epoch" else []
+        )
+        if elapsed > 0 and self.unit != "epoch":
+            parts.append(f"{(self.done - self._first) / elapsed:,.1f} {self.unit}s/s")
         if elapsed > 0 and self.env_steps > self._first_steps:
             parts.append(f"{(self.env_steps - self._first_steps) / elapsed:,.0f} steps/s")
         if self.success is not None:

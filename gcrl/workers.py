@@ -86,7 +86,8 @@ class Workers:
             self.restarts += 1
             if worker.deaths >= ATTEMPTS:
                 raise UserError(
-                    f"a worker process died {ATTEMPTS} times over the same work (out of memory?); expected fewer workers, or workers=1 to see why"
+                    f"a worker process died {ATTEMPTS} times over the same work (out of memory?); "
+                    "expected fewer workers, or workers=1 to see why"
                 ) from None
             worker.restart()
             worker.give(job)
@@ -116,9 +117,13 @@ class _Worker:
 
     def stop(self) -> None:
         self.connection.close()  # it ends by itself when it next listens, or speaks
-        for end in (lambda: None, self.process.terminate, self.process.kill):
-            end()
+        self.process.join(timeout=3)
+        if self.process.is_alive():
+            self.process.terminate()
             self.process.join(timeout=3)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")

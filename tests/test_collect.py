@@ -7,12 +7,12 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import psutil
 import pytest
+from file_cases import differing
 from run_cases import Command, finish_steps, settings
 
 import envs
@@ -24,19 +24,6 @@ from gcrl.practice import Practice
 
 PUSH = ["env=push", "env.image_size=16", "env.horizon=12", "episodes=10", "simulators=2", "seed=3"]
 BITS = ["env=bitflip", "env.n=5", "policy=random", "episodes=12", "simulators=4"]
-
-
-def contents(path: Path) -> dict[str, Any]:
-    """Return every dataset of a file, read with nothing but h5py."""
-    columns: dict[str, Any] = {}
-    with h5py.File(path, "r") as file:
-        file.visititems(lambda name, item: columns.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return columns
-
-
-def differing(one: Path, other: Path) -> list[str]:
-    a, b = contents(one), contents(other)
-    return [name for name in {**a, **b} if name not in a or name not in b or a[name].tobytes() != b[name].tobytes()]
 
 
 @pytest.fixture(scope="module")
