@@ -192,6 +192,18 @@ def _render_state(env: TaskEnv, seed: int) -> Iterator[str]:
         yield "render_state: a state has no picture (H, W, 3) uint8 of its own"
 
 
+def _expert(env: TaskEnv, seed: int) -> Iterator[str]:
+    observation, _ = env.reset(seed=seed)
+    for _ in range(min(_STEPS, env.horizon)):
+        action: Any = np.asarray(env.expert_action(observation))  # type: ignore[attr-defined]
+        if not env.action_space.contains(action.item() if action.ndim == 0 else action):
+            yield f"expert: expert_action returned {action.tolist()} ({action.dtype}), which is not in action_space"
+            return
+        observation, _, terminated, _, _ = env.step(action)
+        if terminated:
+            return
+
+
 # Function, promise, and the capability without which it is not made.
 CHECKS: list[tuple[Callable[[TaskEnv, int], Iterator[str]], str, str]] = [
     (_spaces, "observations lie in observation_space, vectors are float32, pictures uint8", ""),
@@ -201,6 +213,7 @@ CHECKS: list[tuple[Callable[[TaskEnv, int], Iterator[str]], str, str]] = [
     (_goals, "goals are a function of the generator; a commanded goal is the desired goal; 100 fixed test goals", ""),
     (_options, "reset(seed, options={'goal': g}) begins the same episode whatever came before", ""),
     (_keep_state, "reset(options={'keep_state': True}) leaves the scene as it is", ""),
+    (_expert, "expert_action is an action, from the observation alone", "expert"),
     (_state, "set_state(get_state()) goes on exactly alike; a truncated state is refused", "state"),
     (_images, "one seed, one picture", "images"),
     (_render_state, "render_state draws a goal state and does not disturb the episode", "render_state"),
