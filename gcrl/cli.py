@@ -20,6 +20,8 @@ EPILOG = """examples:
   gcrl practice goal_sampler=my_module:MySampler   a class of your own
   gcrl practice -m agent=sac,td3 seeds=3           six practices, one after another
   gcrl evaluate runs/push2 --json
+  gcrl collect env=door policy=scripted episodes=2000 out=data.h5
+  gcrl goals env=push n=5000 out=goals.h5
 """
 
 
@@ -169,9 +171,7 @@ def _evaluate(given: argparse.Namespace) -> int:
     _require_run(given.run)
     from gcrl.evaluate import evaluate_run
 
-    figures = evaluate_run(given.run, given.episodes, given.split, given.goals)
-    print(json.dumps(figures) if given.json else _table(figures))
-    return 0
+    return _made(evaluate_run(given.run, given.episodes, given.split, given.goals), given.json)
 
 
 def _report(given: argparse.Namespace) -> int:
@@ -194,16 +194,17 @@ def _inspect(given: argparse.Namespace) -> int:
 def _collect(given: argparse.Namespace) -> int:
     from gcrl.collect import collect
 
-    figures = collect(given.overrides)
-    print(json.dumps(figures) if given.json else _table(figures))
-    return 0
+    return _made(collect(given.overrides), given.json)
 
 
 def _goals(given: argparse.Namespace) -> int:
     from gcrl.goals import make_goals
 
-    figures = make_goals(given.overrides)
-    print(json.dumps(figures) if given.json else _table(figures))
+    return _made(make_goals(given.overrides), given.json)
+
+
+def _made(figures: dict[str, Any], as_json: bool) -> int:
+    print(json.dumps(figures) if as_json else _table(figures))
     return 0
 
 
