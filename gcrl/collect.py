@@ -62,11 +62,11 @@ def collect(overrides: Sequence[str]) -> dict[str, Any]:
     try:
         header = maker.header(what)
         row = row_bytes(maker.env) + (row_bytes(maker.env) // max(1, maker.env.horizon) if maker.draws_goals else 0)
-        frames = given.episodes * (maker.env.horizon + 1)
         with _writer(path, header, what, given, resume) as writer:
             progress = Progress(given.episodes, len(writer), unit="episode", pause=PAUSE)
-            left = frames * (given.episodes - len(writer)) // given.episodes
-            require_room(path, left * (row + 64), f"{given.episodes - len(writer):,} episodes")
+            left = given.episodes - len(writer)
+            if left:
+                require_room(path, left * (maker.env.horizon + 1) * (row + 64), f"{left:,} episodes")
             _fill(writer, what, given, progress)
         return {"file": str(path), **_summary(path, maker.env), "policy": given.policy}
     finally:

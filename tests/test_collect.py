@@ -162,6 +162,23 @@ def test_a_worker_that_is_killed_is_replaced_and_none_outlives_the_command(undis
     assert not psutil.wait_procs(crew, timeout=20)[1]
 
 
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(undisturbed: Path, tmp_path: Path) -> None:
+    path = tmp_path / "data.h5"
+    many = [text for text in PUSH if not text.startswith("episodes")]
+    command = Command(tmp_path / "run", "collect", *many, "episodes=9999", "policy=noisy-scripted", f"out={path}", "workers=2")
+    deadline = time.monotonic() + 60
+    while not (path.exists() and len(Reader(path)) >= 2) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(command.process.pid, signal.SIGINT)
+    assert command.wait() == 130, command.said
+    assert "the same command with resume=true makes the others" in command.said
+    assert "Traceback" not in command.said
+    with Reader(path) as reader:
+        done = reader.episodes([0, 1])
+    with Reader(undisturbed) as reader:
+        assert np.array_equal(reader.episodes([0, 1]).observations["image"], done.observations["image"])
+
+
 def workers_of(pid: int) -> list[psutil.Process]:
     try:
         return [child for child in psutil.Process(pid).children() if "spawn_main" in " ".join(child.cmdline())]
