@@ -204,6 +204,11 @@ def test_photos_become_goals_cropped_to_the_middle_square_or_as_told(album: Path
         assert file.read("crop", rows).tolist() == [[10, 0, 20, 20]] * 3
         assert file.read("original_size", rows).tolist() == [[40, 20]] * 3
         assert file.header.config["resize"] == "lanczos"
+    before = (tmp_path / "goals.h5").read_bytes()
+    for more, expected in (([], "exists already"), (["resume=true"], "nothing to resume"), (["overwrite=true", "crop=[0,0,99,9]"], "crop")):
+        with pytest.raises(UserError, match=expected):
+            make_goals(["env=push", "env.image_size=16", f"photos={album}", f"out={tmp_path / 'goals.h5'}", *more])
+        assert (tmp_path / "goals.h5").read_bytes() == before
     make_goals(["env=push", "env.image_size=16", f"photos={album}", f"out={tmp_path / 'left.h5'}", "crop=[0,0,10,20]"])
     with GoalFile(tmp_path / "left.h5") as file:
         images = file.goals().images

@@ -85,6 +85,8 @@ def make_goals(overrides: Sequence[str]) -> dict[str, Any]:
     places = Places(Path(given.out))
     resume = check_output(places.out, given.resume, given.overwrite, (places.parts, places.sheet, places.plot))
     if given.photos is not None:
+        if resume:
+            raise UserError(f"out={places.out}: photos are taken over at once, so there is nothing to resume; expected overwrite=true")
         return _from_photos(given, environment, places, shares)
     return _from_expert(given, environment, places, shares, resume)
 
