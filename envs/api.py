@@ -64,7 +64,10 @@ class TaskEnv(Protocol):
     (reset-free: a new episode from where the last one ended). All ``compute_*`` are vectorised over leading axes.
     Optional, found by ``hasattr``: ``coverage(achieved_goals (n, g)) -> dict[str, float]``, how much of the task's goals a set of
     visited ones spans (Corridor: entropy in nats and share of cells; a door: the same over bins of its angle);
-    ``expert_action(observation) -> (a,)`` with the capability ``expert``.
+    ``expert_action(observation) -> (a,)`` with the capability ``expert``. What files of goals say (`gcrl goals`) comes from
+    ``goal_state() -> (m,)``, the present configuration as a goal state; ``penetration() -> m``, the deepest contact right now;
+    ``camera``, ``cameras`` and ``picture(size, camera=name) -> (size, size, 3)``, other views of the present; ``task``, a name;
+    ``goal_tasks(goals) -> [str]``, the task or skill of each goal of a `GoalSet`; ``goal_objects(goals) -> [[str]]``, its objects.
     """
 
     observation_space: spaces.Dict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,25 +18,34 @@ _STEPS = 12  # of the short trajectories that are compared bit for bit
 def check_env(env: TaskEnv, seed: int = 0) -> list[str]:
     """Return one line per broken promise of `env` (none: it conforms); `env` is stepped and reset on the way.
 
-    Checked: spaces, seeding, commanded goals, vectorised reward and termination against ``step``, the clock, goal sets, reset-free
-    episodes and, where the capabilities claim them, exact state and pictures.
+    What is checked is listed in `CHECKS`; exact state and pictures only where the capabilities claim them.
     """
+    return [problem for check in run_checks(env, seed) for problem in check.problems]
+
+
+@dataclass
+class Check:
+    """One promise of the contract: what it says, whether `env` makes it at all, and how it was broken (a line each)."""
+
+    name: str
+    promise: str
+    claimed: bool
+    problems: list[str]
+
+
+def run_checks(env: TaskEnv, seed: int = 0) -> Iterator[Check]:
+    """Yield the outcome of each check in turn, as it ends; those that `env` does not claim come unchecked."""
     if not isinstance(env, TaskEnv):
-        return ["it lacks attributes of envs.api.TaskEnv"]
-    checks: list[Callable[[TaskEnv, int], Iterator[str]]] = [_spaces, _seeding, _formulas, _clock, _goals, _keep_state]
-    if env.capabilities.state:
-        checks.append(_state)
-    if env.capabilities.images:
-        checks.append(_images)
-    if env.capabilities.render_state:
-        checks.append(_render_state)
-    problems: list[str] = []
-    for check in checks:
-        try:
-            problems.extend(check(env, seed))
-        except Exception as error:  # a check that crashes is a finding, not the end of the report
-            problems.append(f"{check.__name__.strip('_')}: {type(error).__name__}: {error}")
-    return problems
+        yield Check("contract", "it has the attributes of envs.api.TaskEnv", True, ["it lacks attributes of envs.api.TaskEnv"])
+        return
+    for check, promise, capability in CHECKS:
+        outcome = Check(check.__name__.strip("_"), promise, not capability or bool(getattr(env.capabilities, capability)), [])
+        if outcome.claimed:
+            try:
+                outcome.problems.extend(check(env, seed))
+            except Exception as error:  # a check that crashes is a finding, not the end of the report
+                outcome.problems.append(f"{outcome.name}: {type(error).__name__}: {error}")
+        yield outcome
 
 
 def _spaces(env: TaskEnv, seed: int) -> Iterator[str]:
@@ -92,8 +102,13 @@ def _clock(env: TaskEnv, seed: int) -> Iterator[str]:
     env.reset(seed=seed)
     actions = _actions(env, seed)
     for count in range(1, env.horizon + 1):
-        _, _, terminated, truncated, _ = env.step(next(actions))
+        observation, _, terminated, truncated, info = env.step(next(actions))
         if terminated:
+            return
+        computed = bool(env.compute_truncated(observation["achieved_goal"], observation["desired_goal"], info))
+        # At the last step an environment may leave the clock to step(), which alone knows it.
+        if (computed and not truncated) or (truncated and not computed and count < env.horizon):
+            yield f"clock: compute_truncated is {computed} at step {count} of {env.horizon}, where step() says {truncated}"
             return
         if truncated != (count == env.horizon):
             yield f"clock: truncated={truncated} at step {count} of {env.horizon}"
@@ -123,6 +138,14 @@ def _goals(env: TaskEnv, seed: int) -> Iterator[str]:
         yield "goals: an unknown split is accepted"
     except UserError:
         pass
+
+
+def _options(env: TaskEnv, seed: int) -> Iterator[str]:
+    goal = env.sample_goals(1, np.random.default_rng(seed)).achieved[0]
+    first = [env.reset(seed=seed, options={"goal": goal})[0], *_roll(env, seed, 3)]
+    _episode(env, seed + 1)
+    if not _equal(first, [env.reset(seed=seed, options={"goal": goal})[0], *_roll(env, seed, 3)]):
+        yield "options: reset with one seed and one goal began two different episodes"
 
 
 def _keep_state(env: TaskEnv, seed: int) -> Iterator[str]:
@@ -167,6 +190,34 @@ def _render_state(env: TaskEnv, seed: int) -> Iterator[str]:
         yield "render_state: it disturbs the episode"
     if pictures[0].dtype != np.uint8 or pictures[0].ndim != 3 or not np.array_equal(pictures[0], pictures[2]):
         yield "render_state: a state has no picture (H, W, 3) uint8 of its own"
+
+
+def _expert(env: TaskEnv, seed: int) -> Iterator[str]:
+    observation, _ = env.reset(seed=seed)
+    for _ in range(min(_STEPS, env.horizon)):
+        action: Any = np.asarray(env.expert_action(observation))  # type: ignore[attr-defined]
+        if not env.action_space.contains(action.item() if action.ndim == 0 else action):
+            yield f"expert: expert_action returned {action.tolist()} ({action.dtype}), which is not in action_space"
+            return
+        observation, _, terminated, _, _ = env.step(action)
+        if terminated:
+            return
+
+
+# Function, promise, and the capability without which it is not made.
+CHECKS: list[tuple[Callable[[TaskEnv, int], Iterator[str]], str, str]] = [
+    (_spaces, "observations lie in observation_space, vectors are float32, pictures uint8", ""),
+    (_seeding, "reset(seed) and the same actions give the same trajectory whatever came before", ""),
+    (_formulas, "vectorised compute_reward and compute_terminated equal step(); a goal is a success for itself", ""),
+    (_clock, "step() truncates at the horizon and nowhere else; compute_truncated equals it", ""),
+    (_goals, "goals are a function of the generator; a commanded goal is the desired goal; 100 fixed test goals", ""),
+    (_options, "reset(seed, options={'goal': g}) begins the same episode whatever came before", ""),
+    (_keep_state, "reset(options={'keep_state': True}) leaves the scene as it is", ""),
+    (_expert, "expert_action is an action, from the observation alone", "expert"),
+    (_state, "set_state(get_state()) goes on exactly alike; a truncated state is refused", "state"),
+    (_images, "one seed, one picture", "images"),
+    (_render_state, "render_state draws a goal state and does not disturb the episode", "render_state"),
+]
 
 
 def _actions(env: TaskEnv, seed: int) -> Iterator[Any]:

@@ -20,6 +20,8 @@ EPILOG = """examples:
   gcrl practice goal_sampler=my_module:MySampler   a class of your own
   gcrl practice -m agent=sac,td3 seeds=3           six practices, one after another
   gcrl evaluate runs/push2 --json
+  gcrl collect env=door policy=scripted episodes=2000 out=data.h5
+  gcrl goals env=push n=5000 out=goals.h5
 """
 
 
@@ -91,13 +93,26 @@ def _parser() -> argparse.ArgumentParser:
     _run_argument(added)
     added = verb("evaluate", _evaluate, "command the test goals and say how many are reached")
     _run_argument(added)
-    added.add_argument("--episodes", type=int, metavar="N", help="number of goals (default: all 100)")
+    added.add_argument("--episodes", type=int, metavar="N", help="number of goals (default: all of the split)")
+    added.add_argument("--goals", metavar="FILE", type=Path, help="a file of `gcrl goals` (default: the committed test goals)")
+    added.add_argument("--split", metavar="NAME", default="test", help="which of its goals (default: test)")
     added.add_argument("--json", action="store_true", help="print one JSON object")
     added = verb("report", _report, "write report.html for one run, or a comparison of several")
     added.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="run folders")
     added.add_argument("--out", metavar="FILE", type=Path, help="where to write it (default: in the run folder)")
     added = verb("inspect", _inspect, "show what the latent space of a run holds: probes and distances")
     _run_argument(added)
+    added.add_argument("--json", action="store_true", help="print one JSON object")
+    for name, do, summary, keys in (
+        ("collect", _collect, "make a dataset of episodes with a random, scripted or practised policy", "policy=NAME episodes=N"),
+        ("goals", _goals, "make a file of goals: pictures with their states, splits, a contact sheet", "n=N or photos=FOLDER"),
+    ):
+        added = verb(name, do, summary)
+        added.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=f"env=NAME {keys} out=FILE, ...; see docs/goals.md")
+        added.add_argument("--json", action="store_true", help="print one JSON object")
+    added = verb("check", _check, "check that an environment keeps the contract")
+    added.add_argument("env", metavar="MODULE:CLASS", help="a class of your own, or an environment's id")
+    added.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="the environment's arguments")
     added.add_argument("--json", action="store_true", help="print one JSON object")
     added = verb("data", None, "look at datasets")
     data = added.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
@@ -156,9 +171,7 @@ def _evaluate(given: argparse.Namespace) -> int:
     _require_run(given.run)
     from gcrl.evaluate import evaluate_run
 
-    figures = evaluate_run(given.run, episodes=given.episodes)
-    print(json.dumps(figures) if given.json else _table(figures))
-    return 0
+    return _made(evaluate_run(given.run, given.episodes, given.split, given.goals), given.json)
 
 
 def _report(given: argparse.Namespace) -> int:
@@ -176,6 +189,31 @@ def _inspect(given: argparse.Namespace) -> int:
 
     print(json.dumps(inspect_run(given.run, json=True)) if given.json else inspect_run(given.run))
     return 0
+
+
+def _collect(given: argparse.Namespace) -> int:
+    from gcrl.collect import collect
+
+    return _made(collect(given.overrides), given.json)
+
+
+def _goals(given: argparse.Namespace) -> int:
+    from gcrl.goals import make_goals
+
+    return _made(make_goals(given.overrides), given.json)
+
+
+def _made(figures: dict[str, Any], as_json: bool) -> int:
+    print(json.dumps(figures) if as_json else _table(figures))
+    return 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    from gcrl.check import as_text, check
+
+    report = check(given.env, given.overrides)
+    print(json.dumps(report) if given.json else as_text(report))
+    return 0 if report["ok"] else 1
 
 
 def _data_info(given: argparse.Namespace) -> int:

@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import signal
-import sys
-import threading
 import traceback
-from collections.abc import Iterator
 from typing import Any
-
-import torch
 
 from envs.errors import UserError
 from gcrl.finite import NotFinite
+from gcrl.processes import begin_process, interrupts_ignored, one_thread, without_main
 from gcrl.request import Request
 from gcrl.settings import Settings
 from gcrl.world import Result, World
@@ -43,7 +38,7 @@ class Collector:
         if settings.practice.collector_process:
             self._start()
         else:
-            with _one_thread():
+            with one_thread():
                 self._inline = World(settings)
 
     @property
@@ -68,7 +63,7 @@ class Collector:
         """
         assert self.in_flight is not None, "nothing was requested"
         if self._inline is not None:
-            with _one_thread():
+            with one_thread():
                 result: Any = self._inline.serve(self.in_flight)
         else:
             result = self._answer()
@@ -108,7 +103,7 @@ class Collector:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, self.settings), daemon=True, name="gcrl-collector")
-        with _without_main(), _interrupts_ignored():
+        with without_main(), interrupts_ignored():
             self._process.start()
         theirs.close()
 
@@ -124,9 +119,7 @@ class Collector:
 
 def _serve(connection: Any, settings: Settings) -> None:
     """Body of the collector process: answer requests until the learner hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the learner's: it decides when collecting ends
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that simulators remove their temporary files
-    torch.set_num_threads(1)
+    begin_process()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the learner is gone
         try:
             world = World(settings)
@@ -138,39 +131,3 @@ def _serve(connection: Any, settings: Settings) -> None:
             raise
         except Exception as error:
             connection.send(RuntimeError(f"the collector failed: {error}\n{traceback.format_exc()}"))
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute as a collector process does, which has one thread: the number of threads changes the last bits of a product."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """Hide the main script from a process being spawned, which would run it again: scripts need no ``__main__`` guard then."""
-    main = sys.modules["__main__"]
-    hidden: dict[str, Any] = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
-    main.__spec__ = None
-    try:
-        yield
-    finally:
-        main.__dict__.update(hidden)
-
-
-@contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Start a process that Ctrl-C does not reach from its first instruction on; an ignored signal is inherited."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)

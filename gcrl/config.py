@@ -45,6 +45,15 @@ def load_settings(overrides: Sequence[str] = ()) -> Settings:
     return _settings(experiment, values)
 
 
+def env_choice(overrides: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Return the id and the arguments of the environment that ``env=...`` and ``env.FIELD=...`` describe, without any preset.
+
+    Raises `UserError` as `load_settings` does.
+    """
+    chosen_env = dict(_compose(overrides, preset=False)["env"])
+    return _env_id(chosen_env), chosen_env
+
+
 def as_overrides(settings: Mapping[str, Any]) -> list[str]:
     """Return Python keywords as overrides: ``{"agent": "td3", "practice": {"epochs": 3}}`` is ``agent=td3 practice.epochs=3``."""
     lines: list[str] = []
@@ -91,8 +100,7 @@ def check_parts(settings: Settings) -> None:
 
 def _settings(experiment: str, values: dict[str, Any]) -> Settings:
     env = dict(values.pop("env"))
-    if not isinstance(env.get("id"), str) or not env["id"]:
-        raise UserError("env.id: expected an environment such as gcrl/Door-v0; `gcrl list env` shows them")
+    env_id = _env_id(env)
     seeds = values.pop("seeds")
     if seeds != 1:
         raise UserError(f"seeds={seeds} runs several practices; use the command line, or give one seed=N")
@@ -102,11 +110,19 @@ def _settings(experiment: str, values: dict[str, Any]) -> Settings:
             **{key: value for key, value in values.items() if key not in PARTS},
             **{part: dataclasses.asdict(as_choice(values[part], part)) for part in PARTS},
             "experiment": experiment,
-            "env_id": env.pop("id"),
+            "env_id": env_id,
             "env_arguments": env,
         },
         "",
     )
+
+
+def _env_id(env: dict[str, Any]) -> str:
+    """Take the id out of a composed environment."""
+    found = env.pop("id", None)
+    if not isinstance(found, str) or not found:
+        raise UserError("env.id: expected an environment such as gcrl/Door-v0; `gcrl list env` shows them")
+    return found
 
 
 def _compose(overrides: Sequence[str], preset: bool = True) -> dict[str, Any]:

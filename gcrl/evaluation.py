@@ -81,7 +81,15 @@ class FilmCamera:
 
 
 def evaluate(
-    envs: Sequence[TaskEnv], policy: Policy, goal_set: GoalSet, seed: int, *, kind: str = "policy", film: int = 0, pictures: bool = True
+    envs: Sequence[TaskEnv],
+    policy: Policy,
+    goal_set: GoalSet,
+    seed: int,
+    *,
+    kind: str = "policy",
+    film: int = 0,
+    pictures: bool = True,
+    seeds: NDArray[np.int64] | None = None,
 ) -> Evaluation:
     """Command every goal of `goal_set` once and judge the outcome.
 
@@ -89,6 +97,7 @@ def evaluate(
         kind: ``policy`` (deterministic), or the baselines ``random`` and ``zero``.
         seed: episode e is reset with a seed derived from (seed, e).
         film: number of episodes whose frames are kept.
+        seeds: (n,) seeds of the resets, instead of those derived from `seed`.
     """
     env = envs[0]
     goals = as_goals(env, policy.representation, goal_set)
@@ -97,7 +106,9 @@ def evaluate(
         "random": RandomActions(env.action_space),
         "zero": ZeroActions(env.action_space),
     }
-    seeds = np.array([np.random.SeedSequence([seed, episode, 3]).generate_state(1)[0] >> 1 for episode in range(len(goals))], np.int64)
+    if seeds is None:
+        drawn = [np.random.SeedSequence([seed, episode, 3]).generate_state(1)[0] >> 1 for episode in range(len(goals))]
+        seeds = np.array(drawn, np.int64)
     keys = ["achieved_goal"] + (["image"] if env.capabilities.images and pictures else [])
     camera = FilmCamera(env, min(film, len(goals)))
     episodes = rollout(envs, acts[kind], goals, seeds, keys=keys, watch=camera.watch)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -67,6 +68,14 @@ def chosen(overrides: Sequence[str], key: str, default: str) -> str:
     return values[-1] if values else default
 
 
+def value_of(text: str) -> Any:
+    """Return the value of a ``key=value`` as Hydra reads it: ``n=1e3`` is a number, ``cameras=[front,top]`` a list."""
+    override = _parse(text)
+    if override.is_sweep_override():
+        raise UserError(f"{text} names several values; expected one (a list is written {_key(text)}=[...])")
+    return override.value()
+
+
 def _key(text: str) -> str:
     return text.partition("=")[0].lstrip("+")
 
@@ -122,4 +131,4 @@ def _parse(text: str) -> Override:
         raise UserError(f"cannot read '{text}': {first}; quote values with special characters: \"key='value'\"") from error
 
 
-__all__ = ["CONF", "choices", "chosen", "for_hydra", "groups", "registered", "root_keys", "sweep"]
+__all__ = ["CONF", "choices", "chosen", "for_hydra", "groups", "registered", "root_keys", "sweep", "value_of"]

@@ -5,16 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import numpy as np
-
 from envs.api import TaskEnv
 from envs.errors import UserError
 from gcrl.config import plain_settings
 from gcrl.data import Header, Writer
+from gcrl.output import row_bytes
 from gcrl.settings import Settings
 from gcrl.system import git_revision
-
-PICTURE_RATIO = 0.35  # of raw bytes, a cautious share that lossless compression leaves (seen: 0.06 for plain scenes)
 
 
 def open_writer(path: Path, settings: Settings, env: TaskEnv, goal_dim: int, keep_episodes: int) -> Writer:
@@ -66,11 +63,7 @@ def expected_bytes(settings: Settings, env: TaskEnv) -> int:
     """Return about how many bytes the whole run will write: dataset, latents in two checkpoints, networks."""
     practice = settings.practice
     rows = practice.epochs * practice.episodes_per_epoch * (env.horizon + 1)
-    row = 0.0
-    for key, space in env.observation_space.spaces.items():
-        size = int(np.prod(space.shape or (1,))) * (space.dtype.itemsize if space.dtype is not None else 4)
-        row += 0 if key == "desired_goal" else size * (PICTURE_RATIO if len(space.shape or ()) == 3 else 1)
-    return int(rows * (row + 64)) + 50_000_000
+    return rows * (row_bytes(env) + 64) + 50_000_000
 
 
 def require_space(folder: Path, settings: Settings, env: TaskEnv) -> int:

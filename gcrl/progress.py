@@ -12,6 +12,7 @@ from typing import TextIO
 class Progress:
     """Shows how far a run of `total` epochs is; `done` of them and `env_steps` environment steps lie before this start.
 
+    `unit` is what is counted; away from a terminal a line is written at most every `pause` seconds, and at the end.
     `limit` is the wall time in seconds after which the run will end (0: none); time left never exceeds it. Writes to `stream`
     (standard error by default); `clock` is for tests.
     """
@@ -24,6 +25,8 @@ class Progress:
         limit: float = 0.0,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        unit: str = "epoch",
+        pause: float = 0.0,
     ) -> None:
         self.total, self.done, self.env_steps, self.limit = total, done, env_steps, limit
         self.success: float | None = None
@@ -31,6 +34,8 @@ class Progress:
         self.terminal = self.stream.isatty()
         self._clock, self._start = clock, clock()
         self._first, self._first_steps = done, env_steps
+        self.unit, self.pause = unit, pause
+        self._said = self._start
         self._width = 0
 
     def phase(self, name: str) -> None:
@@ -40,11 +45,16 @@ class Progress:
 
     def epoch(self, env_steps: int, success: float | None = None) -> None:
         """Count an epoch as done: `env_steps` steps so far in all; `success` where it was evaluated."""
-        self.done, self.env_steps = self.done + 1, env_steps
         self.success = self.success if success is None else success
+        self.advance(1, env_steps)
+
+    def advance(self, count: int, env_steps: int) -> None:
+        """Count `count` more as done: `env_steps` steps so far in all."""
+        self.done, self.env_steps = self.done + count, env_steps
         if self.terminal:
             self._draw(self.line())
-        else:
+        elif self.done >= self.total or self._clock() - self._said >= self.pause:
+            self._said = self._clock()
             self.say(self.line())
 
     def say(self, text: str) -> None:
@@ -65,7 +75,11 @@ class Progress:
     def line(self) -> str:
         """Return the progress in words: epoch, steps, rate, last success, time taken and left."""
         elapsed = self._clock() - self._start
-        parts = [f"epoch {self.done}/{self.total}", f"{self.env_steps:,} steps"]
+        parts = [f"{self.unit} {self.done}/{self.total}"] + (
+            [f"{self.env_steps:,} steps"] if self.env_steps or self.unit == "epoch" else []
+        )
+        if elapsed > 0 and self.unit != "epoch":
+            parts.append(f"{(self.done - self._first) / elapsed:,.1f} {self.unit}s/s")
         if elapsed > 0 and self.env_steps > self._first_steps:
             parts.append(f"{(self.env_steps - self._first_steps) / elapsed:,.0f} steps/s")
         if self.success is not None:

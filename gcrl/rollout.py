@@ -72,6 +72,7 @@ def rollout(
     keep: Callable[[int], bool] = lambda episode: False,
     keys: Sequence[str] | None = None,
     watch: Callable[[int, int, TaskEnv], None] = lambda episode, step, env: None,
+    limits: NDArray[np.int64] | None = None,
 ) -> Episodes:
     """Run one episode per goal, `len(envs)` at a time, and return them as padded arrays.
 
@@ -85,6 +86,7 @@ def rollout(
         keep: whether episode e goes on from where its simulator stands (reset-free).
         keys: observation keys to record; all but ``desired_goal`` by default.
         watch: called with (episode, step, env) after every reset (step 0) and step, for films.
+        limits: (n,) steps after which each episode is broken off, at most the horizon; the horizon by default.
 
     Raises:
         UserError: `act` returned actions of the wrong shape.
@@ -96,7 +98,7 @@ def rollout(
     discrete = isinstance(envs[0].action_space, spaces.Discrete)
     actions = np.zeros((n, horizon), np.int64) if discrete else np.zeros((n, horizon, *(envs[0].action_space.shape or ())), np.float32)
     terminated = np.zeros((n, horizon), bool)
-    lengths = np.full(n, horizon, np.int64)
+    lengths = np.full(n, horizon, np.int64) if limits is None else np.minimum(limits, horizon)
     for first in range(0, n, width):
         wave = np.arange(first, min(first + width, n))
         rows = np.concatenate([wave, np.full(width - len(wave), wave[-1])])
@@ -127,8 +129,8 @@ def rollout(
                 for key in keys:
                     recorded[key][episode, step + 1] = observation[key]
                 watch(episode, step + 1, envs[slot])
-                if done:
-                    terminated[episode, step], lengths[episode], alive[slot] = True, step + 1, False
+                if done or step + 1 == lengths[episode]:
+                    terminated[episode, step], lengths[episode], alive[slot] = done, step + 1, False
             fault("rollout:step")
             if not alive.any():
                 for key in keys:

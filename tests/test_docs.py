@@ -6,10 +6,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
 import gcrl
+from gcrl import cli
+from gcrl.arguments import parse
+from gcrl.collect import Arguments as CollectArguments
+from gcrl.goals.make import Arguments as GoalArguments
+from gcrl.goals.make import make_goals
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {"epochs": 3, "random_epochs": 1, "episodes_per_epoch": 8, "updates_per_epoch": 2, "final_goals": 8, "collector_process": False}
@@ -73,3 +79,43 @@ def test_the_dataset_guide_reads_what_practice_wrote(practised: Path, tmp_path: 
     names["save"](tmp_path / "copy.h5", header.observation_space, header.action_space, episodes)
     with names["Reader"](tmp_path / "copy.h5") as copy:
         assert np.array_equal(copy.episodes([0, 1]).actions, episodes.actions)
+
+
+def test_the_goal_guide_reads_what_its_own_command_makes(tmp_path: Path) -> None:
+    names: dict[str, Any] = {"__name__": "block"}
+    for block in blocks("docs/goals.md"):
+        run(block, names)
+    assert names["make"](tmp_path / "goals.h5") == {"train": 2, "valid": 1, "test": 1}
+    pictures, achieved = names["goals_of"](tmp_path / "goals.h5")
+    assert (pictures.shape, achieved.shape) == ((2, 24, 24, 3), (2, 4))
+    assert names["test_goals"](tmp_path / "goals.h5")[2] == "puck_distance_m < 0.04"
+
+
+def test_the_goal_guide_names_every_dataset_and_attribute_of_the_format(tmp_path: Path) -> None:
+    text = (ROOT / "docs/goals.md").read_text(encoding="utf-8")
+    make_goals(["env=push", "n=1", "env.image_size=16", "cameras=[top]", f"out={tmp_path / 'goals.h5'}"])
+    with h5py.File(tmp_path / "goals.h5") as file:
+        found = [name.rpartition("/")[2] for name in (*file["goals"], *file["starts"], *file["mask"])]
+        assert [name for name in [*found, *file.attrs] if f"`{name}`" not in text and f"/{name}" not in text] == []
+
+
+COMMANDS = [
+    line.partition("  ")[0].split()
+    for name in ("goals", "datasets", "environments")
+    for line in (text[4:] for text in (ROOT / f"docs/{name}.md").read_text(encoding="utf-8").splitlines() if text.startswith("    gcrl "))
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=[" ".join(words) for words in COMMANDS])
+def test_every_command_of_the_guides_is_one(words: list[str]) -> None:
+    parsed = cli._parser().parse_args(words[1:])
+    if parsed.verb in ("goals", "collect"):
+        given, environment = parse(GoalArguments if parsed.verb == "goals" else CollectArguments, parsed.overrides, parsed.verb)
+        assert given.out.endswith(".h5")
+        assert environment is not None
+
+
+def test_the_guides_name_every_argument() -> None:
+    for name, cls in (("datasets", CollectArguments), ("goals", GoalArguments)):
+        text = (ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
+        assert [field for field in cls.__dataclass_fields__ if f"`{field}=" not in text and f" {field}=" not in text] == []

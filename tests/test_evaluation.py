@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 from gymnasium import spaces
+from run_cases import finish_steps, settings
 
 import envs
 from envs.api import Capabilities, GoalSet, TaskEnv
 from envs.errors import UserError
+from gcrl import cli
 from gcrl.agents.dqn import DQN
+from gcrl.evaluate import evaluate_run, goals_for
 from gcrl.evaluation import LAST_STEPS, evaluate
+from gcrl.goals import GoalFile, make_goals
 from gcrl.policy import Policy, as_goals
+from gcrl.practice import Practice
 from gcrl.rollout import RandomActions, ZeroActions, rollout
+from gcrl.run import load
 from goal_samplers.api import Goals
 from representations.identity import Identity
 
@@ -162,3 +170,96 @@ class _Line:
 
     def _at(self, place: Any) -> Any:
         return {"observation": place, "achieved_goal": place, "desired_goal": np.ones(1, np.float32)}
+
+
+# goal files ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Tiny practised runs on push, from pictures and from states."""
+    folder = tmp_path_factory.mktemp("practised")
+    loop = ["practice.epochs=1", "practice.episodes_per_epoch=2", "practice.simulators=2", "practice.collector_process=false"]
+    tiny = [*loop, "practice.random_epochs=1", "practice.eval_every=0", "env.horizon=12", "agent.hidden=[8]", "agent.batch_size=8"]
+    presets = {"push": ["env.image_size=48", "representation.first_steps=2", "goal_sampler=prior"], "push_state": []}
+    for preset, more in presets.items():
+        finish_steps(Practice(settings([f"experiment={preset}", *more, *tiny], folder / preset)))
+    return {preset: folder / preset for preset in presets}
+
+
+def test_a_run_is_measured_on_the_goals_of_a_file_from_the_starts_that_it_gives(runs: dict[str, Path], tmp_path: Path) -> None:
+    make_goals(["env=push", "env.image_size=48", "n=10", "splits=[0.6,0,0.4]", f"out={tmp_path / 'goals.h5'}"])
+    with GoalFile(tmp_path / "goals.h5") as file:
+        goals, starts = file.goals("test"), file.read("starts/achieved", file.rows("test"))
+    for name in runs:
+        figures = evaluate_run(runs[name], goals=tmp_path / "goals.h5")
+        assert figures["episodes"] == 4
+        assert 0 <= figures["success_rate"] <= 1
+        assert "untrained" not in figures
+        assert evaluate_run(runs[name], goals=tmp_path / "goals.h5", split="train", episodes=2)["episodes"] == 2
+    run = load(runs["push"])
+    env = run.environment()
+    commanded, seeds = goals_for(run, env, tmp_path / "goals.h5", "test")
+    result = evaluate([env], run.policy, commanded, 0, kind="zero", seeds=seeds)
+    assert np.array_equal(result.achieved[:, 0], starts)
+    assert np.array_equal(result.goal_images, goals.images)
+    assert result.success.max() == 0  # no goal of a file is fulfilled at its start
+    env.close()
+    longer = envs.make("gcrl/Push-v0", image_size=48)  # the run's own horizon is too short for any policy
+    assert evaluate([longer], _Expert(run, longer), commanded, 0, seeds=seeds).success.mean() == 1
+    longer.close()
+
+
+class _Expert:
+    """The task's expert as a policy."""
+
+    def __init__(self, run: Any, env: Any) -> None:
+        self.representation, self.inputs, self.env = run.representation, run.policy.inputs, env
+
+    def act(self, observations: Any, goals: Any, explore: Any = None) -> Any:
+        return np.stack([self.env.expert_action({key: values[0] for key, values in observations.items()})])
+
+
+def test_photos_are_commanded_too_and_judged_by_pictures_alone(runs: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "album").mkdir()
+    env: Any = envs.make("gcrl/Push-v0", image_size=60)
+    for index, state in enumerate(env.fixed_goals("test").states[:3]):
+        imageio.imwrite(tmp_path / "album" / f"{index}.png", env.render_state(state))
+    env.close()
+    make_goals(["env=push", "env.image_size=48", f"photos={tmp_path / 'album'}", f"out={tmp_path / 'photos.h5'}"])
+    figures = evaluate_run(runs["push"], goals=tmp_path / "photos.h5")
+    assert figures["success_rate"] is None
+    assert figures["episodes"] == 3
+    assert figures["latent_distance"] > 0
+    assert 0 < figures["pixel_error"] < 0.2
+    with pytest.raises(UserError, match=r"holds photos, but .* takes goals as states"):
+        evaluate_run(runs["push_state"], goals=tmp_path / "photos.h5")
+
+
+def test_goals_that_do_not_fit_the_run_are_one_line(runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["n=3", "rollout=false"]
+    make_goals(["env=reach", *common, f"out={tmp_path / 'reach.h5'}"])
+    make_goals(["env=push", "env.image_size=24", *common, f"out={tmp_path / 'small.h5'}"])
+    make_goals(["env=push", "env.image_size=48", "cameras=[top]", *common, f"out={tmp_path / 'top.h5'}"])
+    make_goals(["env=push", "env.image_size=0", *common, f"out={tmp_path / 'blind.h5'}"])
+    capsys.readouterr()
+    for name, expected in (
+        ("reach.h5", "holds goals of gcrl/Reach-v0"),
+        ("small.h5", "holds pictures of 24 pixels"),
+        ("top.h5", "make them with cameras=[front]"),
+        ("blind.h5", "holds goals without pictures"),
+        ("none.h5", "does not exist"),
+        (str(runs["push"] / "practice.h5"), "is an HDF5 file of another kind (format 'gcrl-dataset')"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["evaluate", str(runs["push"]), "--goals", str(tmp_path / name)])
+        said = capsys.readouterr()
+        assert (ended.value.code, said.out, said.err.count("\n")) == (2, "", 1)
+        assert expected in said.err
+    for more, expected in (
+        (["--split", "tset"], "did you mean 'test'?"),
+        (["--episodes", "9"], "expected 1 to 1, the goals of the test split"),
+    ):
+        with pytest.raises(SystemExit):
+            cli.main(["evaluate", str(runs["push_state"]), "--goals", str(tmp_path / "blind.h5"), *more])
+        assert expected in capsys.readouterr().err

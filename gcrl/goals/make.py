@@ -1,0 +1,259 @@
+"""``gcrl goals``: a file of goals from the task's expert or from photos, with splits, a contact sheet and a plot of its coverage."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import envs
+from envs.errors import UserError
+from gcrl.arguments import at_least, parse
+from gcrl.data.schema import space_to_dict
+from gcrl.faults import fault
+from gcrl.goals.figures import contact_sheet, coverage, coverage_plot
+from gcrl.goals.file import SPLITS, Columns, GoalFile, GoalHeader, write_goals
+from gcrl.goals.parts import Parts, require_same
+from gcrl.goals.photos import RESIZE, find_photos, photo_goals
+from gcrl.goals.reach import BLOCK, GoalMaker, Wish
+from gcrl.goals.threshold import success_test
+from gcrl.output import check_output, clear_output, require_room, row_bytes
+from gcrl.progress import Progress
+from gcrl.system import git_revision
+from gcrl.workers import Workers
+
+PAUSE = 10.0  # s between lines of progress away from a terminal
+
+
+@dataclass
+class Arguments:
+    """What is typed after ``gcrl goals``, the environment aside; see `Wish` for what shapes the goals."""
+
+    out: str
+    n: int | None = None
+    photos: str | None = None  # a folder
+    seed: int = 0
+    workers: int = 1  # processes; the goals are the same whatever their number
+    cameras: tuple[str, ...] = ()
+    splits: tuple[float, float, float] | None = None  # shares of train, valid and test; photos are all test by default
+    rollout: bool = True
+    tries: int = 20
+    max_penetration: float = 3e-3  # m
+    rest_penetration: float = 5e-4  # m
+    at: list[tuple[float, ...]] | None = None
+    crop: tuple[int, int, int, int] | None = None  # of photos: x, y, width, height; the middle square by default
+    resume: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Places:
+    """The files of one command: the goals, the pictures beside them, and the folder of unfinished work."""
+
+    out: Path
+
+    @property
+    def sheet(self) -> Path:
+        return self.out.with_name(f"{self.out.stem}_sheet.png")
+
+    @property
+    def plot(self) -> Path:
+        return self.out.with_name(f"{self.out.stem}_coverage.png")
+
+    @property
+    def parts(self) -> Path:
+        return self.out.with_name(f"{self.out.name}.parts")
+
+
+def make_goals(overrides: Sequence[str]) -> dict[str, Any]:
+    """Make the goal file that `overrides` describe (``env=push n=100 out=goals.h5``, ``env=push photos=FOLDER out=goals.h5``).
+
+    Returns {file, goals, splits, success, coverage, sheet, plot}. Raises `UserError` for bad arguments, goals that cannot be reached,
+    an unreadable photo, an output that exists, a full disk.
+    """
+    given, environment = parse(Arguments, overrides, "goals")
+    if environment is None:
+        raise UserError("missing env=NAME, the environment of the goals; `gcrl list env` shows them")
+    shares = _check(given)
+    places = Places(Path(given.out))
+    resume = check_output(places.out, given.resume, given.overwrite, (places.parts, places.sheet, places.plot))
+    if given.photos is not None:
+        if resume:
+            raise UserError(f"out={places.out}: photos are taken over at once, so there is nothing to resume; expected overwrite=true")
+        return _from_photos(given, environment, places, shares)
+    return _from_expert(given, environment, places, shares, resume)
+
+
+def _check(given: Arguments) -> tuple[float, float, float]:
+    """Check what needs no environment; return the shares of the splits."""
+    at_least(1, workers=given.workers, tries=given.tries)
+    at_least(0, seed=given.seed)
+    if given.photos is None and given.n is None and not given.at:
+        raise UserError("missing n=N, the number of goals (or photos=FOLDER, or at=[[...]])")
+    if given.n is not None:
+        at_least(1, n=given.n)
+        if given.photos is not None or (given.at and len(given.at) != given.n):
+            raise UserError(
+                f"n={given.n} contradicts {'photos=' if given.photos else 'at='}..., which says how many; expected only one of them"
+            )
+    if given.photos is not None and (given.at or given.cameras):
+        raise UserError("photos=... takes neither at=... nor cameras=...; expected photos alone")
+    if given.crop is not None and given.photos is None:
+        raise UserError("crop=... is for photos=...; expected both or none")
+    for name in ("max_penetration", "rest_penetration"):
+        if not getattr(given, name) >= 0:
+            raise UserError(f"{name}={getattr(given, name)}; expected metres, at least 0")
+    shares = given.splits or ((0.0, 0.0, 1.0) if given.photos is not None else (0.8, 0.1, 0.1))
+    if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise UserError(f"splits={list(shares)}; expected shares of train, valid and test that add up to 1")
+    return shares
+
+
+def _from_expert(
+    given: Arguments, environment: tuple[str, dict[str, Any]], places: Places, shares: tuple[float, float, float], resume: bool
+) -> dict[str, Any]:
+    at = tuple(given.at or ())
+    shaping = {name: getattr(given, name) for name in ("seed", "cameras", "rollout", "tries", "max_penetration", "rest_penetration")}
+    wish = Wish(*environment, n=given.n or len(at), at=at, **shaping)
+    config = dataclasses.asdict(wish) | {"splits": list(shares)}
+    maker = GoalMaker(wish)  # what is wrong shows before anything is written or removed
+    try:
+        if resume and places.out.exists():
+            with GoalFile(places.out) as file:
+                require_same(places.out, file.header.config, config)
+            return _finish(places)
+        row = 2 * max(1, len(maker.cameras)) * row_bytes(maker.env)
+        require_room(places.out, 2 * wish.n * (row + 200), f"{wish.n:,} goals")  # twice: blocks, then the file
+        if given.overwrite:
+            clear_output(places.out, (places.parts, places.sheet, places.plot))
+        try:
+            parts = Parts(places.parts, config)
+            _fill(parts, wish, given.workers)
+            masks = _split(wish.n, shares, wish.seed)
+            _write(places.out, maker, parts, masks, _header(maker, wish, config))
+        except OSError as error:
+            raise UserError(f"cannot write {places.out}: {error.strerror or error}; mend that and go on with resume=true") from error
+        return _finish(places)
+    finally:
+        maker.close()
+
+
+def _fill(parts: Parts, wish: Wish, workers: int) -> None:
+    """Make the blocks that are missing, in order."""
+    done, blocks = len(parts), -(-wish.n // BLOCK)
+    progress = Progress(wish.n, min(done * BLOCK, wish.n), unit="goal", pause=PAUSE)
+    crew = Workers(functools.partial(GoalMaker, wish), workers)
+    try:
+        for index, block in enumerate(crew.results(range(done, blocks)), start=done):
+            fault("goals:block")
+            parts.save(index, block)
+            fault("goals:saved")
+            progress.advance(len(block["goals/achieved"]), 0)
+    except KeyboardInterrupt:
+        progress.say(f"{progress.done} of {wish.n} goals are in {parts.folder}; the same command with resume=true makes the others")
+        raise
+    except UserError:
+        if not len(parts):  # what cannot be made leaves nothing behind
+            shutil.rmtree(parts.folder)
+        raise
+    finally:
+        progress.close()
+
+
+def _header(maker: GoalMaker, wish: Wish, config: dict[str, Any]) -> GoalHeader:
+    env = maker.env
+    return GoalHeader(
+        wish.env_id,
+        wish.env_arguments,
+        "expert" if wish.rollout else "sampled",
+        list(env.factors),
+        cameras=maker.cameras,
+        image_size=env.observation_space["image"].shape[0] if maker.cameras else 0,
+        observation_space=space_to_dict(env.observation_space),
+        action_space=space_to_dict(env.action_space),
+        seed=wish.seed,
+        git_revision=git_revision() or "",
+        config=config,
+    )
+
+
+def _write(out: Path, maker: GoalMaker, blocks: Iterable[Columns], masks: dict[str, NDArray[np.bool_]], header: GoalHeader) -> None:
+    achieved = np.concatenate([block["goals/achieved"] for block in blocks])
+    header.success_metric, header.success_threshold, header.success_predicate = success_test(maker.env, achieved)
+    header.coverage = coverage(maker.env, achieved)
+    write_goals(out, header, blocks, masks)
+    fault("goals:written")
+
+
+def _from_photos(
+    given: Arguments, environment: tuple[str, dict[str, Any]], places: Places, shares: tuple[float, float, float]
+) -> dict[str, Any]:
+    assert given.photos is not None
+    paths = find_photos(Path(given.photos))
+    env: Any = envs.make(environment[0], **environment[1])
+    try:
+        if not env.capabilities.images:
+            raise UserError("photos=... needs an environment with pictures; expected env.image_size above 0")
+        camera, size = str(getattr(env, "camera", "camera")), env.observation_space["image"].shape[0]
+        columns = photo_goals(paths, size, given.crop, camera, len(env.factors), getattr(env, "task", environment[0]))
+        require_room(places.out, len(paths) * row_bytes(env), f"{len(paths)} goals")
+        config = {"photos": len(paths), "crop": given.crop or "the largest square in the middle", "resize": RESIZE, "splits": list(shares)}
+        header = GoalHeader(
+            environment[0],
+            environment[1],
+            "photos",
+            list(env.factors),
+            cameras=[camera],
+            image_size=size,
+            success_predicate="unknown: a photo has no state",
+            observation_space=space_to_dict(env.observation_space),
+            action_space=space_to_dict(env.action_space),
+            seed=given.seed,
+            git_revision=git_revision() or "",
+            config=config,
+        )
+    finally:
+        env.close()
+    clear_output(places.out, (places.parts, places.sheet, places.plot))
+    write_goals(places.out, header, [columns], _split(len(paths), shares, given.seed))
+    return _finish(places)
+
+
+def _split(n: int, shares: tuple[float, float, float], seed: int) -> dict[str, NDArray[np.bool_]]:
+    """Return {split: (n,)} masks that part the goals; every split with a share has a goal, where there are enough."""
+    counts = np.floor(np.cumsum(shares) * n + 0.5).astype(int)
+    sizes = np.diff(counts, prepend=0)
+    for index, wanted in enumerate(shares):
+        if wanted > 0 and sizes[index] == 0 and sizes.max() > 1:
+            sizes[sizes.argmax()] -= 1
+            sizes[index] += 1
+    order = np.random.default_rng([seed, 23]).permutation(n)
+    masks = {name: np.zeros(n, np.bool_) for name in SPLITS}
+    for name, chosen in zip(SPLITS, np.split(order, np.cumsum(sizes)[:-1])):
+        masks[name][chosen] = True
+    return masks
+
+
+def _finish(places: Places) -> dict[str, Any]:
+    """Write the pictures beside a finished file, remove the unfinished work, and return what was made."""
+    with GoalFile(places.out) as file:
+        made: dict[str, Any] = {"file": str(places.out), "goals": len(file), "from": file.header.provenance}
+        made["splits"] = {name: int(np.count_nonzero(file.file["mask"][name][()])) for name in SPLITS}
+        made["success"] = file.header.success_predicate
+        made |= {"coverage": file.header.coverage} if file.header.coverage else {}
+        if file.header.cameras:
+            contact_sheet(places.sheet, file)
+            made["sheet"] = str(places.sheet)
+        if file.header.provenance != "photos":
+            coverage_plot(places.plot, file)
+            made["plot"] = str(places.plot)
+    if places.parts.is_dir():
+        shutil.rmtree(places.parts)
+    return made

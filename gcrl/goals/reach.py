@@ -1,0 +1,201 @@
+"""Goals that an expert reached: every goal is a function of the settings and its number alone.
+
+Reachable means that an expert's rollout ended there: from a reset, at rest, and without bodies in each other on the way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import envs
+from envs.api import GoalSet, TaskEnv
+from envs.errors import UserError, unknown
+from gcrl.goals.file import Columns
+
+BLOCK = 8  # goals that are made and stored together
+AT_REST = 1e-3  # change of the achieved goal in the last step
+TRIES_AT = 5  # resets from which a goal that a person named is tried
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Which goals to make; they depend on nothing else.
+
+    cameras: names, () for the environment's own. rollout: whether the expert must reach each. tries: goals drawn for one that is kept.
+    max_penetration: m, the deepest contact allowed on the way. rest_penetration: m, the deepest allowed in the goal itself.
+    at: achieved goals that a person named, instead of the task's own.
+    """
+
+    env_id: str
+    env_arguments: dict[str, Any]
+    n: int
+    seed: int = 0
+    cameras: tuple[str, ...] = ()
+    rollout: bool = True
+    tries: int = 20
+    max_penetration: float = 3e-3
+    rest_penetration: float = 5e-4
+    at: tuple[tuple[float, ...], ...] = ()
+
+
+class GoalMaker:
+    """Makes goals block by block: ``maker(index) -> {dataset: (b, ...)}``. Raises `UserError` for what does not fit the environment."""
+
+    def __init__(self, wish: Wish) -> None:
+        self.wish = wish
+        self.env: Any = envs.make(wish.env_id, **wish.env_arguments)
+        self._by_camera: dict[str, TaskEnv] = {}
+        try:
+            self._check()
+            self.cameras = self._cameras()
+            if not wish.rollout and wish.cameras:
+                self._by_camera = {name: envs.make(wish.env_id, **{**wish.env_arguments, "camera": name}) for name in wish.cameras}
+        except BaseException:
+            self.close()
+            raise
+
+    def __call__(self, index: int) -> Columns:
+        """Return goals ``index * BLOCK`` onward, as many as a block has (fewer at the end).
+
+        Raises `UserError` where the expert reaches none of the goals tried.
+        """
+        numbers = range(index * BLOCK, min((index + 1) * BLOCK, self.wish.n))
+        goals = [self._reached(number) if self.wish.rollout else self._sampled(number) for number in numbers]
+        return {name: np.stack([goal[name] for goal in goals]) for name in goals[0]}
+
+    def close(self) -> None:
+        """Close the simulators."""
+        for env in (self.env, *self._by_camera.values()):
+            env.close()
+
+    def _check(self) -> None:
+        wish, env = self.wish, self.env
+        if wish.rollout and not env.capabilities.expert:
+            raise UserError(f"{wish.env_id} has no expert to reach goals; rollout=false takes them from the task without a rollout")
+        if not wish.rollout and env.capabilities.images and not env.capabilities.render_state:
+            raise UserError(f"{wish.env_id} cannot draw goals that nobody reached; expected rollout=true, or env.image_size=0")
+        if wish.at and not wish.rollout:
+            raise UserError("at=... needs rollout=true: only the expert's rollout shows whether a goal can be reached")
+        for index, goal in enumerate(wish.at):
+            if len(goal) != len(env.factors) or not np.isfinite(goal).all():
+                raise UserError(f"at[{index}]={list(goal)}; expected {len(env.factors)} finite numbers: {', '.join(env.factors)}")
+
+    def _cameras(self) -> list[str]:
+        """Return the names of the cameras whose pictures are kept."""
+        if not self.env.capabilities.images:
+            if self.wish.cameras:
+                raise UserError("cameras=... needs pictures; expected env.image_size above 0")
+            return []
+        own = str(getattr(self.env, "camera", "camera"))
+        there = list(getattr(self.env, "cameras", [own]))
+        for name in self.wish.cameras:
+            if name not in there:
+                raise unknown("camera", name, there)
+        if len(set(self.wish.cameras)) < len(self.wish.cameras):
+            raise UserError(f"cameras={list(self.wish.cameras)} names one twice; expected each once")
+        return list(self.wish.cameras) or [own]
+
+    def _reached(self, number: int) -> Columns:
+        """Return one goal in which the expert's rollout ended."""
+        wish, env = self.wish, self.env
+        named = np.array(wish.at[number], np.float32) if wish.at else None
+        failures: Counter[str] = Counter()
+        nearest = np.inf
+        for attempt in range(TRIES_AT if wish.at else wish.tries):
+            seed = self._seed(number, attempt)
+            # The task's own goal of that reset, which fits the scene that the reset laid out.
+            observation, _ = env.reset(seed=seed, options={} if named is None else {"goal": named})
+            commanded, start = observation["desired_goal"].copy(), observation["achieved_goal"].copy()
+            begun = self._place("starts", observation)
+            if named is None and env.success(start, commanded):
+                failures["were fulfilled at the start"] += 1
+                continue
+            end, deepest, resting = self._roll(observation)
+            nearest = min(nearest, float(env.metrics(end["achieved_goal"], commanded)["distance"]))
+            if not env.success(end["achieved_goal"], commanded):
+                failures["were not reached"] += 1
+            elif deepest > wish.max_penetration or self._depth() > wish.rest_penetration:
+                failures["were reached with bodies in each other"] += 1
+            elif not resting:
+                failures["were not at rest"] += 1
+            elif named is None and env.success(start, end["achieved_goal"]):
+                failures["were fulfilled at the start"] += 1
+            else:
+                return begun | self._place("goals", end) | self._facts(commanded, seed, attempt + 1, deepest, end["achieved_goal"])
+        why = ", ".join(f"{count} {reason}" for reason, count in failures.most_common())
+        if named is not None:
+            raise UserError(
+                f"at[{number}]={[round(float(value), 4) for value in named]} is outside of the workspace or cannot be reached: of "
+                f"{TRIES_AT} rollouts of the expert {why}, the nearest by {nearest:.3g}; expected a goal that it reaches"
+            )
+        raise UserError(f"goal {number}: of {wish.tries} goals drawn {why}; expected an expert that reaches some, or rollout=false")
+
+    def _roll(self, observation: dict[str, Any]) -> tuple[dict[str, Any], float, bool]:
+        """Let the expert act to the end; return the last observation, the deepest contact (m), and whether nothing moves any more."""
+        env, deepest, steps = self.env, self._depth(), 0
+        ended = False
+        while not ended:
+            before = observation["achieved_goal"].copy()
+            observation, _, terminated, truncated, _ = env.step(env.expert_action(observation))
+            deepest, steps = max(deepest, self._depth()), steps + 1
+            ended = terminated or truncated
+        moved = float(np.abs(observation["achieved_goal"] - before).max())
+        return observation, deepest, bool(terminated) or steps == 1 or moved <= AT_REST
+
+    def _sampled(self, number: int) -> Columns:
+        """Return one goal as the task draws it, which nobody has reached."""
+        for attempt in range(self.wish.tries):
+            seed = self._seed(number, attempt)
+            observation, _ = self.env.reset(seed=seed)
+            drawn = self.env.sample_goals(1, np.random.default_rng([self.wish.seed, 22, number, attempt]))
+            if not self.env.success(observation["achieved_goal"], drawn.achieved[0]):
+                break
+        else:
+            raise UserError(
+                f"goal {number}: all of {self.wish.tries} goals drawn were fulfilled at the start; expected a task that asks for more"
+            )
+        columns = self._place("starts", observation)
+        columns |= {"goals/achieved": np.asarray(drawn.achieved[0], np.float32), "goals/state": np.asarray(drawn.states[0], np.float64)}
+        for camera in self.cameras:
+            columns[f"goals/images/{camera}"] = self._by_camera.get(camera, self.env).render_state(drawn.states[0])
+        return columns | self._facts(drawn.achieved[0], seed, attempt + 1, np.nan, drawn.achieved[0], drawn.states[0])
+
+    def _place(self, group: str, observation: dict[str, Any]) -> Columns:
+        """Return where the environment stands: achieved goal, state and pictures, as datasets of `group`."""
+        achieved = observation["achieved_goal"].astype(np.float32)
+        state = self.env.goal_state() if hasattr(self.env, "goal_state") else achieved
+        columns = {f"{group}/achieved": achieved, f"{group}/state": np.asarray(state, np.float64)}
+        for camera in self.cameras:
+            own = not self.wish.cameras
+            picture = observation["image"].copy() if own else self.env.picture(observation["image"].shape[0], camera=camera)
+            columns[f"{group}/images/{camera}"] = picture
+        return columns
+
+    def _facts(
+        self, commanded: NDArray[Any], seed: int, tries: int, deepest: float, achieved: NDArray[Any], state: NDArray[Any] | None = None
+    ) -> Columns:
+        if state is None:
+            state = self.env.goal_state() if hasattr(self.env, "goal_state") else achieved
+        goal = GoalSet(np.asarray(state)[None], np.asarray(achieved)[None])
+        task = self.env.goal_tasks(goal)[0] if hasattr(self.env, "goal_tasks") else getattr(self.env, "task", self.wish.env_id)
+        objects = list(self.env.goal_objects(goal)[0]) if hasattr(self.env, "goal_objects") else []
+        return {
+            "goals/commanded": np.asarray(commanded, np.float32),
+            "goals/seed": np.array(seed, np.int64),
+            "goals/tries": np.array(tries, np.int32),
+            "goals/penetration": np.array(deepest, np.float32),
+            "goals/task": np.array(task),
+            "goals/objects": np.array(json.dumps(objects)),
+        }
+
+    def _depth(self) -> float:
+        return float(self.env.penetration()) if hasattr(self.env, "penetration") else 0.0
+
+    def _seed(self, number: int, attempt: int) -> int:
+        return int(np.random.SeedSequence([self.wish.seed, 21, number, attempt]).generate_state(1)[0] >> 1)

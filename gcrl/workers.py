@@ -1,0 +1,150 @@
+"""Numbered jobs done by several processes, their results in order: the same whatever the number of processes, and after deaths."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from envs.errors import UserError
+from gcrl.finite import NotFinite
+from gcrl.processes import begin_process, interrupts_ignored, one_thread, without_main
+
+ATTEMPTS = 3  # a process that dies this often over one job would die for ever
+AHEAD = 2  # jobs per process that may be done before their turn, so that results do not pile up behind a slow one
+
+
+class Maker(Protocol):
+    """Does job number `index`; its result is a function of that number and of how the maker was built, nothing else."""
+
+    def __call__(self, index: int) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+class Workers:
+    """`count` processes, each with a maker of its own that `build` (importable by name) makes there; with one, this process does the jobs.
+
+    A process that dies is replaced and its job done again: `restarts` counts. No process outlives this one, whatever ends it.
+    """
+
+    def __init__(self, build: Callable[[], Maker], count: int) -> None:
+        self.build, self.count = build, count
+        self.restarts = 0
+
+    def results(self, jobs: range) -> Iterator[Any]:
+        """Yield the result of each of `jobs` in order.
+
+        Raises:
+            UserError, NotFinite: what a maker raised, or a process died three times over one job.
+            RuntimeError: a maker failed; its traceback is in the message.
+        """
+        if self.count > 1 and len(jobs) > 1:
+            yield from self._by_processes(jobs)
+            return
+        with one_thread():
+            maker = self.build()
+        try:
+            for job in jobs:
+                with one_thread():
+                    result = maker(job)
+                yield result
+        finally:
+            maker.close()
+
+    def _by_processes(self, jobs: range) -> Iterator[Any]:
+        crew = [_Worker(self.build) for _ in range(min(self.count, len(jobs)))]
+        done: dict[int, Any] = {}
+        waiting, turn = jobs, jobs.start
+        try:
+            while turn < jobs.stop:
+                for worker in crew:
+                    if worker.job is None and waiting and waiting.start < turn + AHEAD * len(crew):
+                        worker.give(waiting.start)
+                        waiting = waiting[1:]
+                for connection in multiprocessing.connection.wait([worker.connection for worker in crew if worker.job is not None]):
+                    worker = next(one for one in crew if one.connection is connection)
+                    self._take(worker, done)
+                while turn in done:
+                    yield done.pop(turn)
+                    turn += 1
+        finally:
+            for worker in crew:
+                worker.stop()
+
+    def _take(self, worker: _Worker, done: dict[int, Any]) -> None:
+        """Take a worker's answer into `done`, or replace the worker where it died."""
+        job = worker.job
+        assert job is not None
+        try:
+            answer = worker.connection.recv()
+        except (EOFError, OSError):  # OSError: it died in the middle of its answer
+            worker.deaths += 1
+            self.restarts += 1
+            if worker.deaths >= ATTEMPTS:
+                raise UserError(
+                    f"a worker process died {ATTEMPTS} times over the same work (out of memory?); "
+                    "expected fewer workers, or workers=1 to see why"
+                ) from None
+            worker.restart()
+            worker.give(job)
+            return
+        if isinstance(answer, Exception):
+            raise answer
+        done[job], worker.job, worker.deaths = answer, None, 0
+
+
+class _Worker:
+    """One process; `job` is what it is at, `deaths` how often it died over that."""
+
+    def __init__(self, build: Callable[[], Maker]) -> None:
+        self.build = build
+        self.job: int | None = None
+        self.deaths = 0
+        self._start()
+
+    def give(self, job: int) -> None:
+        self.job = job
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is gone: the reader of its answer finds out
+            self.connection.send(job)
+
+    def restart(self) -> None:
+        self.stop()
+        self._start()
+
+    def stop(self) -> None:
+        self.connection.close()  # it ends by itself when it next listens, or speaks
+        self.process.join(timeout=3)
+        if self.process.is_alive():
+            self.process.terminate()
+            self.process.join(timeout=3)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, self.build), daemon=True, name="gcrl-worker")
+        with without_main(), interrupts_ignored():
+            self.process.start()
+        theirs.close()
+
+
+def _serve(connection: Any, build: Callable[[], Maker]) -> None:
+    """Body of a worker process: do jobs until the other side hangs up."""
+    begin_process()
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            with contextlib.closing(build()) as maker:
+                while True:
+                    connection.send(maker(connection.recv()))
+        except (UserError, NotFinite) as error:
+            connection.send(error)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            raise
+        except Exception as error:
+            connection.send(RuntimeError(f"a worker failed: {error}\n{traceback.format_exc()}"))
