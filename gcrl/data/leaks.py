@@ -57,7 +57,8 @@ def _check_pair(masks: dict[str, NDArray[np.bool_]], a: str, b: str, keys: list[
     mine = masks[b] & ~masks[a]
     shared = [(seen[key], index) for index, key in enumerate(keys) if key is not None and key in seen and mine[index]]
     if shared:
-        where = f"/mask/{a} and /mask/{b}, episodes {shared[0][0]} and {shared[0][1]}"
+        first, second = sorted(shared[0])
+        where = f"/mask/{a} and /mask/{b}, episodes {first} and {second}"
         more = f"; so do {len(shared) - 1} more of {b}" if len(shared) > 1 else ""
         report.add("leak", where, f"have {what}{more}", len(shared))
 

@@ -86,13 +86,15 @@ def _provenance(reader: Reader, number: int) -> str:
 
 
 def _row(reader: Reader, number: int, key: str) -> tuple[str, NDArray[np.uint8]]:
-    """Return an episode as a row of a contact sheet: goal (where there is one), then frames from first to last."""
+    """Return an episode as a row of a contact sheet: its goal (black where it has none), then frames from first to last."""
     steps = np.unique(np.linspace(0, reader.lengths[number], COLUMNS).round().astype(np.int64))
     frames = reader.read(key, reader.starts[number] + steps)
     goal = _goal(reader, number, frames.shape[1:])
     shown = f"steps {', '.join(map(str, steps))}"
-    label = f"episode {number}, {_provenance(reader, number)}: {'' if goal is None else 'goal, '}{shown}"
-    return label, frames if goal is None else np.concatenate([goal[None], frames])
+    label = f"episode {number}, {_provenance(reader, number)}: {'no goal, ' if goal is None else 'goal, '}{shown}"
+    if not reader.header.image_goal:
+        return label, frames
+    return label, np.concatenate([np.zeros_like(frames[:1]) if goal is None else goal[None], frames])
 
 
 def _film(reader: Reader, chosen: Rows, key: str, out: Path) -> Path:

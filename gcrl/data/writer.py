@@ -47,7 +47,7 @@ class Writer:
         if header is not None:
             _create(self.path, header)
         self.file, self.header = open_file(self.path, mode="r+")
-        self._columns = _datasets(self.file)
+        self._columns = [item for group in ("steps", "goals", "episodes") for item in _datasets(self.file[group])]
         self._failed = False
         if header is None:
             self.truncate(len(self))
