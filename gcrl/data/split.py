@@ -25,7 +25,7 @@ def split(path: str | Path, fractions: Mapping[str, float], *, seed: int = 0, by
     to the fractions as the goals allow. Raises `UserError` for fractions outside (0, 1] or of more than 1 in all, for a split that would
     be empty, and for one that exists already, unless `overwrite`.
     """
-    _check(fractions, by)
+    _check(fractions, by, seed)
     with Reader(path) as reader:
         present = [name for name in fractions if name in reader.file["mask"]]
         if present and not overwrite:
@@ -64,7 +64,9 @@ def draw(
     return masks
 
 
-def _check(fractions: Mapping[str, float], by: str) -> None:
+def _check(fractions: Mapping[str, float], by: str, seed: int) -> None:
+    if seed < 0:
+        raise UserError(f"seed={seed}: expected a whole number from 0 on")
     if by not in BY:
         raise unknown("value of by", by, BY)
     if not fractions:
