@@ -54,7 +54,7 @@ def test_minaris_files_are_as_minari_writes_them(tmp_path, path):
 
 
 def test_minari_reads_it(tmp_path, path, monkeypatch):
-    minari = pytest.importorskip("minari", reason="Minari is not installed (make exports)")
+    minari = pytest.importorskip("minari", reason="Minari is not installed (make test does that)")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     (tmp_path / "my").mkdir()
     export(path, tmp_path / "my" / "reach-v0", "minari")
@@ -78,14 +78,14 @@ def test_minari_reads_it(tmp_path, path, monkeypatch):
 
 
 def test_minari_rebuilds_the_environment(tmp_path):
-    minari = pytest.importorskip("minari", reason="Minari is not installed (make exports)")
+    minari = pytest.importorskip("minari", reason="Minari is not installed (make test does that)")
     path = dataset(tmp_path / "d.h5", pictures=False, env_id="gcrl/BitFlip-v0", env_arguments={"n": 6})
     env = minari.MinariDataset(export(path, tmp_path / "flip-v0", "minari") / "data").recover_environment()
     assert env.unwrapped.horizon == 6
 
 
 def test_what_minari_itself_wrote_is_imported(tmp_path, monkeypatch):
-    minari = pytest.importorskip("minari", reason="Minari is not installed (make exports)")
+    minari = pytest.importorskip("minari", reason="Minari is not installed (make test does that)")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     generator = np.random.default_rng(0)
     space = spaces.Dict(
@@ -220,7 +220,7 @@ def test_a_truncated_minari_file_is_said_in_one_line(tmp_path):
 )
 def test_spaces_are_written_as_minari_reads_them(space):
     assert from_minari(json.loads(json.dumps(to_minari(space)))) == space
-    serialization = pytest.importorskip("minari.serialization", reason="Minari is not installed (make exports)")
+    serialization = pytest.importorskip("minari.serialization", reason="Minari is not installed (make test does that)")
     assert serialization.deserialize_space(json.dumps(to_minari(space))) == space
 
 
@@ -246,7 +246,7 @@ def test_robomimics_file_is_as_robomimic_writes_it(tmp_path, path):
 
 
 def test_robomimic_reads_it(tmp_path, path):
-    reading = pytest.importorskip("robomimic.utils.dataset", reason="robomimic is not installed (make exports)")
+    reading = pytest.importorskip("robomimic.utils.dataset", reason="robomimic is not installed (make test does that)")
     from robomimic.utils import obs_utils
 
     specs = {"obs": {"low_dim": ["achieved_goal", "desired_goal"], "rgb": ["image", "goal_image"]}}
@@ -285,7 +285,7 @@ def test_ogbenchs_file_is_as_ogbench_writes_it(tmp_path, path):
 
 
 def test_ogbench_reads_it(tmp_path, path):
-    utils = pytest.importorskip("ogbench.utils", reason="OGBench is not installed (make exports)")
+    utils = pytest.importorskip("ogbench.utils", reason="OGBench is not installed (make test does that)")
     out = export(path, tmp_path / "visual-reach.npz", "ogbench", split="train", lossy=True)
     export(path, tmp_path / "visual-reach-val.npz", "ogbench", split="valid", lossy=True)
     train = utils.load_dataset(str(out), ob_dtype=np.uint8)

@@ -94,7 +94,7 @@ def test_batches_hold_each_index_once_and_differ_by_epoch_and_seed():
     sampler = Batches(50, 16, seed=1)
     first, second = list(sampler), list(sampler)
     assert [len(batch) for batch in first] == [16, 16, 16, 2]
-    assert sorted(sum(first, [])) == sorted(sum(second, [])) == list(range(50))
+    assert sorted(np.concatenate(first)) == sorted(np.concatenate(second)) == list(range(50))
     assert first != second
     assert list(Batches(50, 16, seed=1)) == first
     assert list(Batches(50, 16, seed=2)) != first
