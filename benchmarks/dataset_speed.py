@@ -3,10 +3,12 @@
     python benchmarks/dataset_speed.py [--sizes 48 84] [--frames 100000] [--out results/dataset_speed.json]
     python benchmarks/dataset_speed.py --crash 12    (Linux with strace)
 
-The frames look rendered: a lit plane, a moving box, no noise. A minibatch is 256 frames drawn at random from the whole file: by row from ours;
-from Minari, which reads whole episodes, by `sample_episodes(256)` and a random frame of each. Minari has the data twice: as it writes
-them itself by default (JPEG, lossy), and as our lossless export. Rounds alternate; a time is the median over the rounds. With --crash N, N epochs are written under strace, the file is
-built up again one write of the HDF5 library at a time, and after each plain h5py must read every episode reported by then.
+The frames look rendered: a lit plane, a moving box, no noise. A minibatch is 256 frames drawn at random from the whole file: by row from
+ours; from Minari, which reads whole episodes, by `sample_episodes(256)` and a random frame of each. Minari has the data twice: as it
+writes them itself by default (JPEG, lossy), and as our lossless export. A time is the median over the rounds, which alternate.
+
+With --crash N, N epochs are written under strace, the file is built up again one write of the HDF5 library at a time, and after each
+plain h5py must read every episode reported by then.
 """
 
 from __future__ import annotations
@@ -253,7 +255,7 @@ def met(figures: dict[str, Any]) -> dict[str, bool]:
 def show(figures: dict[str, Any]) -> None:
     """Print figures in columns."""
     for name, value in figures.items():
-        print(f"{name:<36}{value if isinstance(value, bool) else f'{value:,.1f}':>12}", flush=True)
+        print(f"{name:<36}{str(value) if isinstance(value, bool) else f'{value:,.1f}':>12}", flush=True)
 
 
 def main() -> int:

@@ -271,7 +271,7 @@ def test_robomimic_reads_it(tmp_path, path):
 
 
 def test_ogbenchs_file_is_as_ogbench_writes_it(tmp_path, path):
-    with pytest.raises(UserError, match="observations .*; rewards; goals, seeds, epochs and provenance; give --lossy"):
+    with pytest.raises(UserError, match=r"observations .*; rewards; goals, seeds, epochs and provenance; give --lossy"):
         export(path, tmp_path / "d.npz", "ogbench")
     assert not (tmp_path / "d.npz").exists()
     with np.load(export(path, tmp_path / "d.npz", "ogbench", lossy=True)) as file:

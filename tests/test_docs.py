@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from data_cases import dataset
 
 import gcrl
+from gcrl import cli
+from gcrl.data.exchange import export
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {"epochs": 3, "random_epochs": 1, "episodes_per_epoch": 8, "updates_per_epoch": 2, "final_goals": 8, "collector_process": False}
@@ -70,6 +74,25 @@ def test_the_dataset_guide_reads_what_practice_wrote(practised: Path, tmp_path: 
     assert names["random_batch"](practised / "practice.h5", 7, np.random.default_rng(0)).shape == (7, 4)
     with names["Reader"](practised / "practice.h5") as reader:
         episodes, header = reader.episodes([0, 1]), reader.header
+    batch = next(iter(names["loader"](practised / "practice.h5", 8, workers=0)))
+    assert batch["next_achieved_goal"].shape == batch["desired_goal"].shape == (8, 4)
     names["save"](tmp_path / "copy.h5", header.observation_space, header.action_space, episodes)
     with names["Reader"](tmp_path / "copy.h5") as copy:
         assert np.array_equal(copy.episodes([0, 1]).actions, episodes.actions)
+
+
+def test_the_dataset_guides_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (commands,) = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/datasets.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    for name in ("data.h5", "day1.h5", "day2.h5"):
+        dataset(tmp_path / name, [3] * 20)
+    (tmp_path / "pointmaze").mkdir()
+    export("day1.h5", "pointmaze/umaze-v2", "minari")
+    lines = [shlex.split(line, comments=True)[1:] for line in commands.strip().split("\n")]
+    assert {line[1] for line in lines} == {"info", "check", "play", "merge", "split", "export", "import"}
+    for line in lines:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(line)
+        assert not ended.value.code, line
+    assert {"sheet.png", "both.h5", "data.hdf5", "maze.h5"} <= {path.name for path in tmp_path.iterdir()}
