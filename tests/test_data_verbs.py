@@ -18,7 +18,10 @@ from envs.errors import UserError
 from gcrl import cli
 from gcrl.data import Reader, Writer
 from gcrl.data.check import check
+from gcrl.data.exchange import export
+from gcrl.data.loading import Frames
 from gcrl.data.merge import merge
+from gcrl.data.output import replacing
 from gcrl.data.play import choose, play
 from gcrl.data.split import draw, split
 
@@ -242,6 +245,26 @@ def test_mistakes_are_one_line_and_destroy_nothing(workshop, monkeypatch, capsys
     assert err.count("\n") == 1
     assert message in err
     assert {path: path.read_bytes() for path in workshop.rglob("*") if path.is_file()} == before
+
+
+def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path):
+    with pytest.raises(UserError, match="disk full: .* MiB are free"), replacing(tmp_path / "x.h5", False, expected_bytes=1 << 60):
+        raise AssertionError("not reached")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_dataset_is_whole_and_has_nothing_to_give(tmp_path):
+    with Writer(tmp_path / "d.h5", header()):
+        pass
+    assert check(tmp_path / "d.h5").findings == []
+    for work, message in (
+        (lambda: play(tmp_path / "d.h5", tmp_path / "s.png"), "no episodes yet"),
+        (lambda: split(tmp_path / "d.h5", {"train": 0.5}), "would be empty; the dataset has 0 episodes"),
+        (lambda: export(tmp_path / "d.h5", tmp_path / "x", "minari"), "has no episodes to export"),
+        (lambda: Frames(tmp_path / "d.h5"), "has no episodes"),
+    ):
+        with pytest.raises(UserError, match=message):
+            work()
 
 
 def test_what_differs_may_be_given_up_when_merging(workshop, tmp_path):

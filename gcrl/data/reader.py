@@ -211,11 +211,11 @@ def read_rows(dataset: Any, rows: Rows) -> NDArray[Any]:
 
 
 def _pictures(dataset: Any, rows: Rows) -> NDArray[Any]:
-    out = np.empty((len(rows), *dataset.shape[1:]), dtype=dataset.dtype)
-    rest = (0,) * (dataset.ndim - 1)
+    shape, dtype, read = dataset.shape[1:], dataset.dtype, dataset.id.read_direct_chunk  # each looked up in the file
+    out = np.empty((len(rows), *shape), dtype=dtype)
+    rest, size = (0,) * len(shape), out[:1].nbytes
     for index, row in enumerate(rows.tolist()):
-        _, packed = dataset.id.read_direct_chunk((row, *rest))
-        out[index] = np.frombuffer(zlib.decompress(packed), dtype=dataset.dtype).reshape(dataset.shape[1:])
+        out[index] = np.frombuffer(zlib.decompress(read((row, *rest))[1], bufsize=size), dtype=dtype).reshape(shape)
     return out
 
 
