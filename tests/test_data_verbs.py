@@ -248,7 +248,7 @@ def test_mistakes_are_one_line_and_destroy_nothing(workshop, monkeypatch, capsys
 
 
 def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path):
-    with pytest.raises(UserError, match="disk full: .* MiB are free"), replacing(tmp_path / "x.h5", False, expected_bytes=1 << 60):
+    with pytest.raises(UserError, match=r"disk full: .* MiB are free"), replacing(tmp_path / "x.h5", False, expected_bytes=1 << 60):
         raise AssertionError("not reached")
     assert not list(tmp_path.iterdir())
 
