@@ -109,7 +109,7 @@ def check_goals(file: Any, header: Header, report: Report) -> None:
         values, bad = readable(file["goals"][name], rows)
         tally.note("unreadable", f"/goals/{name}", "cannot be read", bad, place)
         if values is not None:
-            unknown = np.isnan(values).reshape(len(values), -1).all(axis=1)
+            unknown = _flat(np.isnan(values)).all(axis=1)
             tally.note("nan", f"/goals/{name}", "is partly NaN, or infinite", ~unknown & ~_finite(values), place)
     if header.image_goal:
         _note_pictures(file["goals/image"], rows, "/goals/image", tally, place)
@@ -149,7 +149,7 @@ def _finite(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Return (n,) whether all numbers of a row are finite."""
     if values.dtype.kind != "f":
         return np.ones(len(values), np.bool_)
-    finite: NDArray[np.bool_] = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    finite: NDArray[np.bool_] = _flat(np.isfinite(values)).all(axis=1)
     return finite
 
 
@@ -159,5 +159,10 @@ def _outside(space: spaces.Space[Any], values: NDArray[Any]) -> NDArray[np.bool_
         return np.asarray((values < space.start) | (values >= space.start + space.n))
     if isinstance(space, spaces.Box):
         beyond = (values < space.low - TOLERANCE) | (values > space.high + TOLERANCE)
-        return np.asarray(beyond.reshape(len(values), -1).any(axis=1))
-    return np.asarray((values > 1).reshape(len(values), -1).any(axis=1))
+        return np.asarray(_flat(beyond).any(axis=1))
+    return np.asarray(_flat(values > 1).any(axis=1))
+
+
+def _flat(values: NDArray[Any]) -> NDArray[Any]:
+    """Return (n, m) the numbers of each of n rows, n = 0 included."""
+    return values.reshape(len(values), int(np.prod(values.shape[1:])))
