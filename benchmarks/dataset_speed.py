@@ -1,10 +1,14 @@
-"""Measure the practice dataset: frames written per second, time of a random batch, size on disk; and, on request, its crash safety.
+"""Measure datasets: frames written per second, time of a random minibatch beside Minari on the same data, size on disk; or crash safety.
 
-    python benchmarks/dataset_speed.py [--size 84] [--frames 20000] [--out results/dataset_speed.json]
+    python benchmarks/dataset_speed.py [--sizes 48 84] [--frames 100000] [--out results/dataset_speed.json]
     python benchmarks/dataset_speed.py --crash 12    (Linux with strace)
 
-The frames look rendered: a lit plane, a moving box, no noise. With --crash N, N epochs are written under strace, the file is
-built up again one write of the HDF5 library at a time, and after each plain h5py must read every episode reported by then.
+The frames look rendered: a lit plane, a moving box, no noise. A minibatch is 256 frames drawn at random from the whole file: by row from
+ours; from Minari, which reads whole episodes, by `sample_episodes(256)` and a random frame of each. Minari has the data twice: as it
+writes them itself by default (JPEG, lossy), and as our lossless export. A time is the median over the rounds, which alternate.
+
+With --crash N, N epochs are written under strace, the file is built up again one write of the HDF5 library at a time, and after each
+plain h5py must read every episode reported by then.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,11 +31,16 @@ from typing import Any
 import h5py
 import numpy as np
 from gymnasium import spaces
+from minari import MinariDataset
+from minari.data_collector import EpisodeBuffer
+from minari.dataset.minari_storage import MinariStorage
 
 from gcrl.data import Header, Reader, Writer
+from gcrl.data.exchange import export
 from gcrl.episodes import Episodes
 
 EPISODE, EPOCH, BATCH = 50, 16, 256
+REQUIRED = {"batch_ms": 25.0, "ratio": 100.0, "written": 5_000.0}
 ACTIONS = spaces.Box(-1, 1, (3,), np.float32)
 
 
@@ -73,35 +83,93 @@ def header(size: int) -> Header:
     return Header("benchmark", {}, space(size), ACTIONS, goal_dim=3, image_goal=True)
 
 
-def speed(size: int, frames: int) -> dict[str, float]:
+def speed(size: int, frames: int, rounds: int = 15) -> dict[str, float]:
     """Return the figures of one dataset of at least `frames` pictures of `size` pixels."""
     with tempfile.TemporaryDirectory() as folder:
         path, spent, epochs = Path(folder) / "d.h5", [], -(-frames // (EPOCH * (EPISODE + 1)))
+        storage = minari_storage(Path(folder) / "theirs", size)
+        their_spent = 0.0
         with Writer(path, header(size)) as writer:
             for index in range(epochs):
                 some = epoch(index * EPOCH, size)
                 begin = time.perf_counter()
                 writer.append(some)
                 spent.append(time.perf_counter() - begin)
-        generator, batches, whole = np.random.default_rng(0), [], []
+                begin = time.perf_counter()
+                storage.update_episodes(minari_buffers(some))
+                their_spent += time.perf_counter() - begin
+        theirs = {"minari_jpeg": storage.data_path, "minari_lossless": export(path, Path(folder) / "export", "minari") / "data"}
+        datasets = {name: MinariDataset(data) for name, data in theirs.items()}
+        generator = np.random.default_rng(0)
+        times: dict[str, list[float]] = {name: [] for name in ("ours", "episode", *datasets)}
         with Reader(path) as reader:
-            for _ in range(30):
-                rows = generator.integers(0, reader.rows, BATCH)
-                begin = time.perf_counter()
-                reader.read("image", rows)
-                batches.append(time.perf_counter() - begin)
-                begin = time.perf_counter()
-                reader.episodes(generator.integers(0, len(reader), 1))
-                whole.append(time.perf_counter() - begin)
+            warm(reader)
+            for turn in range(rounds):
+                rows, one = generator.integers(0, reader.rows, BATCH), generator.integers(0, len(reader), 1)
+                times["ours"].append(seconds(lambda: reader.read("image", rows)))  # noqa: B023 (called at once)
+                times["episode"].append(seconds(lambda: reader.episodes(one)))  # noqa: B023
+                if turn % 5 == 0:
+                    for name, dataset in datasets.items():
+                        times[name].append(seconds(lambda: minari_batch(dataset, generator)))  # noqa: B023
             stored = reader.rows
+        median = {name: 1e3 * float(np.median(values)) for name, values in times.items()}
         return {
             "frames": stored,
             "written_frames_per_s": EPOCH * (EPISODE + 1) / float(np.median(spent)),
-            "random_batch_of_256_ms": 1e3 * float(np.median(batches)),
-            "episode_ms": 1e3 * float(np.median(whole)),
+            "minari_written_frames_per_s": stored / their_spent,
+            "random_batch_of_256_ms": median["ours"],
+            "episode_ms": median["episode"],
+            **{f"{name}_batch_of_256_ms": median[name] for name in datasets},
+            **{f"times_faster_than_{name}": median[name] / median["ours"] for name in datasets},
             "file_mb": path.stat().st_size / 1e6,
+            **{f"{name}_mb": (data / "main_data.hdf5").stat().st_size / 1e6 for name, data in theirs.items()},
             "raw_mb": stored * size * size * 3 / 1e6,
         }
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Return how long `work` takes."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def warm(reader: Reader) -> None:
+    """Read the whole file once, so that all of it may be in the page cache."""
+    with reader.path.open("rb") as file:
+        while file.read(1 << 24):
+            pass
+
+
+def minari_storage(folder: Path, size: int) -> Any:
+    """Return an empty Minari storage for the same data, with Minari's defaults."""
+    folder.mkdir()
+    storage = MinariStorage.new(folder / "data", observation_space=space(size), action_space=ACTIONS)
+    storage.update_metadata({"dataset_id": "benchmark/theirs-v0", "minari_version": version("minari")})
+    return storage
+
+
+def minari_buffers(some: Episodes) -> list[Any]:
+    """Return the episodes as Minari takes them."""
+    ends = np.arange(EPISODE) == EPISODE - 1
+    return [
+        EpisodeBuffer(
+            seed=int(some.seeds[index]),
+            observations={key: values[index] for key, values in some.observations.items()}
+            | {"desired_goal": np.broadcast_to(some.goals[index], (EPISODE + 1, 3))},
+            actions=some.actions[index],
+            rewards=np.zeros(EPISODE).tolist(),
+            terminations=np.zeros(EPISODE, bool).tolist(),
+            truncations=ends.tolist(),
+        )
+        for index in range(len(some))
+    ]
+
+
+def minari_batch(dataset: Any, generator: np.random.Generator) -> np.ndarray:
+    """Return 256 random frames by Minari's own means."""
+    episodes = dataset.sample_episodes(min(BATCH, dataset.total_episodes))
+    return np.stack([episode.observations["image"][generator.integers(len(episode) + 1)] for episode in episodes])
 
 
 def write_epochs(path: Path, count: int, size: int) -> None:
@@ -160,7 +228,7 @@ def crash(epochs: int, size: int = 16) -> dict[str, int]:
         path, copy = Path(folder) / "d.h5", Path(folder) / "copy.h5"
         write_epochs(path, 1, size)
         copy.write_bytes(path.read_bytes())
-        command = [sys.executable, __file__, "--write", str(path), "--crash", str(epochs), "--size", str(size)]
+        command = [sys.executable, __file__, "--write", str(path), "--crash", str(epochs), "--sizes", str(size)]
         changes, unreadable = traced(command, Path(folder) / "log"), 0
         descriptor = os.open(copy, os.O_RDWR)
         for kind, data, place, reported in changes:
@@ -173,22 +241,47 @@ def crash(epochs: int, size: int = 16) -> dict[str, int]:
         return {"epochs": epochs, "changes": len(changes), "unreadable": unreadable}
 
 
+def met(figures: dict[str, Any]) -> dict[str, bool]:
+    """Return whether each requirement holds at every size."""
+    sizes = list(figures.values())
+    return {
+        "batch within 25 ms": all(one["random_batch_of_256_ms"] <= REQUIRED["batch_ms"] for one in sizes),
+        "100 x Minari": all(one["times_faster_than_minari_jpeg"] >= REQUIRED["ratio"] for one in sizes),
+        "100 x Minari, lossless": all(one["times_faster_than_minari_lossless"] >= REQUIRED["ratio"] for one in sizes),
+        "5,000 frames written/s": all(one["written_frames_per_s"] >= REQUIRED["written"] for one in sizes),
+    }
+
+
+def show(figures: dict[str, Any]) -> None:
+    """Print figures in columns."""
+    for name, value in figures.items():
+        print(f"{name:<36}{str(value) if isinstance(value, bool) else f'{value:,.1f}':>12}", flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=48, help="pixels on a side")
-    parser.add_argument("--frames", type=int, default=10_000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[48, 84], help="pixels on a side")
+    parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--crash", type=int, help="epochs to write for the crash sweep")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.write:
-        write_epochs(given.write, given.crash, given.size)
+        write_epochs(given.write, given.crash, given.sizes[0])
         return 0
-    figures: dict[str, Any] = dict(crash(given.crash) if given.crash else speed(given.size, given.frames))
-    for name, value in figures.items():
-        print(f"{name:<24}{value:>12,.1f}")
+    if given.crash:
+        figures: dict[str, Any] = crash(given.crash)
+        show(figures)
+    else:
+        figures = {}
+        for size in given.sizes:
+            print(f"{size} pixels")
+            figures[f"{size}_pixels"] = speed(size, given.frames)
+            show(figures[f"{size}_pixels"])
+        figures["met"] = met(figures)
+        show(figures["met"])
     if given.out:
-        versions = {name: version(name) for name in ("numpy", "h5py")} | {
+        versions = {name: version(name) for name in ("numpy", "h5py", "minari", "pillow")} | {
             "hdf5": h5py.version.hdf5_version,
             "python": platform.python_version(),
         }

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from envs.errors import UserError, unknown
+from gcrl.data_verbs import add_verbs
 
 EPILOG = """examples:
   gcrl practice                                    the door, from images (experiment=door)
@@ -61,6 +62,9 @@ def _run(given: list[str]) -> int:
     if given and not given[0].startswith("-") and given[0] not in (verbs or ()):
         raise unknown("command", given[0], verbs or ())
     parsed, rest = parser.parse_known_args(given)
+    if hasattr(parsed, "settings"):  # argparse does not take KEY=VALUE that come after an option
+        parsed.settings += [word for word in rest if not word.startswith("-")]
+        rest = [word for word in rest if word.startswith("-")]
     if rest:
         raise UserError(f"unknown argument '{rest[0]}'; see gcrl {parsed.verb or ''} --help".replace("  ", " "))
     if parsed.verb is None:
@@ -114,12 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("env", metavar="MODULE:CLASS", help="a class of your own, or an environment's id")
     added.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="the environment's arguments")
     added.add_argument("--json", action="store_true", help="print one JSON object")
-    added = verb("data", None, "look at datasets")
-    data = added.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
-    info = data.add_parser("info", help="describe a dataset file", description="Describe a dataset file.")
-    info.add_argument("file", metavar="FILE", type=Path, help="a dataset, such as practice.h5 in a run folder")
-    info.add_argument("--json", action="store_true", help="print one JSON object")
-    info.set_defaults(do=_data_info)
+    add_verbs(verb("data", None, "look at datasets, check, merge, split, export and import them"))
     added = verb("list", _list, "show what there is to choose from")
     added.add_argument("group", nargs="?", metavar="GROUP", help="such as goal_sampler, experiment, practice")
     added.add_argument("choice", nargs="?", metavar="CHOICE", help="show this choice's fields")
@@ -214,13 +213,6 @@ def _check(given: argparse.Namespace) -> int:
     report = check(given.env, given.overrides)
     print(json.dumps(report) if given.json else as_text(report))
     return 0 if report["ok"] else 1
-
-
-def _data_info(given: argparse.Namespace) -> int:
-    from gcrl.data import describe, info
-
-    print(json.dumps(info(given.file)) if given.json else describe(given.file))
-    return 0
 
 
 def _list(given: argparse.Namespace) -> int:

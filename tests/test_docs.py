@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from data_cases import dataset
 
 import gcrl
 from gcrl import cli
 from gcrl.arguments import parse
 from gcrl.collect import Arguments as CollectArguments
+from gcrl.data.exchange import export
 from gcrl.goals.make import Arguments as GoalArguments
 from gcrl.goals.make import make_goals
 
@@ -76,6 +79,8 @@ def test_the_dataset_guide_reads_what_practice_wrote(practised: Path, tmp_path: 
     assert names["random_batch"](practised / "practice.h5", 7, np.random.default_rng(0)).shape == (7, 4)
     with names["Reader"](practised / "practice.h5") as reader:
         episodes, header = reader.episodes([0, 1]), reader.header
+    batch = next(iter(names["loader"](practised / "practice.h5", 8, workers=0)))
+    assert batch["next_achieved_goal"].shape == batch["desired_goal"].shape == (8, 4)
     names["save"](tmp_path / "copy.h5", header.observation_space, header.action_space, episodes)
     with names["Reader"](tmp_path / "copy.h5") as copy:
         assert np.array_equal(copy.episodes([0, 1]).actions, episodes.actions)
@@ -119,3 +124,20 @@ def test_the_guides_name_every_argument() -> None:
     for name, cls in (("datasets", CollectArguments), ("goals", GoalArguments)):
         text = (ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
         assert [field for field in cls.__dataclass_fields__ if f"`{field}=" not in text and f" {field}=" not in text] == []
+
+
+def test_the_dataset_guides_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (commands,) = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/datasets.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    for name in ("data.h5", "day1.h5", "day2.h5"):
+        dataset(tmp_path / name, [3] * 20)
+    (tmp_path / "pointmaze").mkdir()
+    export("day1.h5", "pointmaze/umaze-v2", "minari")
+    lines = [shlex.split(line, comments=True)[1:] for line in commands.strip().split("\n")]
+    assert {line[1] for line in lines} == {"info", "check", "play", "merge", "split", "export", "import"}
+    for line in lines:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(line)
+        assert not ended.value.code, line
+    assert {"sheet.png", "both.h5", "data.hdf5", "maze.h5"} <= {path.name for path in tmp_path.iterdir()}

@@ -19,6 +19,10 @@ from gcrl.ring import expand
 from representations.api import Rows
 
 
+class DamagedFile(UserError):
+    """A dataset of this format that is truncated or contradicts itself (not: a missing, foreign or newer file)."""
+
+
 class Reader:
     """Random access to the dataset at `path`, also while another process appends to it (it shows what was there at opening).
 
@@ -52,7 +56,13 @@ class Reader:
         observations = self.file["steps/observation"]
         if key not in observations and (key == "observation" or key not in self.file["steps"]):
             raise unknown("dataset key", key, [*observations, *(name for name in self.file["steps"] if name != "observation")])
-        return _read_rows(observations[key] if key in observations else self.file["steps"][key], np.asarray(rows, dtype=np.int64))
+        return read_rows(observations[key] if key in observations else self.file["steps"][key], np.asarray(rows, dtype=np.int64))
+
+    def goal(self, name: str, episodes: Rows) -> NDArray[Any]:
+        """Return ``/goals/<name>`` ("params", "achieved", "row" or "image") of `episodes`: (n, ...)."""
+        if name not in self.file["goals"]:
+            raise unknown("goal column", name, self.file["goals"])
+        return read_rows(self.file["goals"][name], np.asarray(episodes, dtype=np.int64))
 
     def column(self, name: str) -> NDArray[Any]:
         """Return the per-episode column `name`: (episodes,)."""
@@ -60,11 +70,14 @@ class Reader:
         return values
 
     def mask(self, split: str) -> NDArray[np.bool_]:
-        """Return (episodes,) which episodes belong to `split`; raises `UserError` for an unknown one."""
+        """Return (episodes,) which episodes belong to `split`; raises `UserError` for an unknown one.
+
+        Episodes that were appended after the split was made belong to none.
+        """
         if split not in self.file["mask"]:
             raise unknown("split", split, self.file["mask"])
-        chosen: NDArray[np.bool_] = self.file["mask"][split][()]
-        return chosen
+        stored = self.file["mask"][split][: len(self)]
+        return np.concatenate([stored, np.zeros(len(self) - len(stored), np.bool_)]).astype(np.bool_)
 
     def episodes(self, indices: Any) -> Episodes:
         """Return the episodes `indices` (integers, mask or slice) padded to the longest of them; all must share epoch and provenance.
@@ -95,10 +108,10 @@ class Reader:
             terminated=masked("terminated"),
             lengths=lengths,
             seeds=self.column("seed")[chosen],
-            goals=_read_rows(self.file["goals/params"], chosen),
-            goal_rows=_read_rows(self.file["goals/row"], chosen),
-            goal_images=_read_rows(self.file["goals/image"], chosen) if self.header.image_goal else None,
-            goal_achieved=_read_rows(self.file["goals/achieved"], chosen),
+            goals=read_rows(self.file["goals/params"], chosen),
+            goal_rows=read_rows(self.file["goals/row"], chosen),
+            goal_images=read_rows(self.file["goals/image"], chosen) if self.header.image_goal else None,
+            goal_achieved=read_rows(self.file["goals/achieved"], chosen),
             rewards=masked("reward"),
             epoch=int(self.column("epoch")[first][0]) if len(first) else 0,
             provenance=provenance[int(self.column("provenance")[first][0])] if len(first) else self.header.provenance,
@@ -129,8 +142,9 @@ def open_file(path: Path, mode: str) -> tuple[Any, Header]:
     except OSError as error:
         if not h5py.is_hdf5(path):
             raise UserError(f"{path} is not an HDF5 file; expected a dataset written by gcrl") from error
-        reason = "is being written by another process" if _is_locked(error) else "is truncated or damaged"
-        raise UserError(f"{path} {reason}; expected a complete dataset of which there is one writer ({error})") from error
+        if _is_locked(error):
+            raise UserError(f"{path} is being written by another process; expected a dataset that nobody else writes to") from error
+        raise DamagedFile(f"{path} is truncated or damaged; expected a complete dataset ({error})") from error
     try:
         return file, _header(path, file)
     except UserError:
@@ -164,7 +178,7 @@ def _header(path: Path, file: Any) -> Header:
     try:
         header = Header.from_attributes(attributes)
     except (KeyError, ValueError, TypeError) as error:
-        raise UserError(
+        raise DamagedFile(
             f"{path} has a damaged header ({type(error).__name__}: {error}); expected the attributes of docs/datasets.md"
         ) from error
     expected = [f"steps/observation/{key}" for key in [*header.stored_keys(), *header.aliases]]
@@ -172,7 +186,7 @@ def _header(path: Path, file: Any) -> Header:
     expected += [f"episodes/{name}" for name in ["start", "provenance", *EPISODE_COLUMNS]] + ["goals/image"] * header.image_goal
     for name in expected:
         if name not in file:
-            raise UserError(f"{path} lacks /{name}; expected all groups of docs/datasets.md")
+            raise DamagedFile(f"{path} lacks /{name}; expected all groups of docs/datasets.md")
     return header
 
 
@@ -181,18 +195,31 @@ def _check_extent(path: Path, file: Any, starts: Rows, lengths: Rows) -> None:
     end = int((starts + lengths).max(initial=-1)) + 1
     sizes = [len(file["steps"][name]) for name in ["action", *STEP_COLUMNS]] + [len(item) for item in file["steps/observation"].values()]
     if len(lengths) < len(starts) or min(sizes) < end or lengths.min(initial=1) < 1 or starts.min(initial=0) < 0:
-        raise UserError(f"{path} is damaged: its episodes need {end} rows, it holds {min(sizes)}; expected a complete dataset")
+        raise DamagedFile(f"{path} is damaged: its episodes need {end} rows, it holds {min(sizes)}; expected a complete dataset")
 
 
-def _read_rows(dataset: Any, rows: Rows) -> NDArray[Any]:
-    """Return `rows` of `dataset` in the order given; pictures chunk by chunk, which is faster than h5py's lists."""
-    if dataset.chunks[0] == 1 and dataset.compression == "gzip":
-        out = np.empty((len(rows), *dataset.shape[1:]), dtype=dataset.dtype)
-        rest = (0,) * (dataset.ndim - 1)
-        for index, row in enumerate(rows.tolist()):
-            _, packed = dataset.id.read_direct_chunk((row, *rest))
-            out[index] = np.frombuffer(zlib.decompress(packed), dtype=dataset.dtype).reshape(dataset.shape[1:])
-        return out
+def read_rows(dataset: Any, rows: Rows) -> NDArray[Any]:
+    """Return `rows` of `dataset` in the order given; pictures chunk by chunk, which is faster than h5py's lists.
+
+    Raises `DamagedFile` for rows that cannot be read.
+    """
+    try:
+        return _pictures(dataset, rows) if (dataset.chunks or (0,))[0] == 1 and dataset.compression == "gzip" else _vectors(dataset, rows)
+    except (OSError, RuntimeError, ValueError, zlib.error) as error:
+        where = f"rows {rows.min()} to {rows.max()} of {dataset.name}" if len(rows) else dataset.name
+        raise DamagedFile(f"{dataset.file.filename} is damaged: {where} cannot be read ({error})") from error
+
+
+def _pictures(dataset: Any, rows: Rows) -> NDArray[Any]:
+    shape, dtype, read = dataset.shape[1:], dataset.dtype, dataset.id.read_direct_chunk  # each looked up in the file
+    out = np.empty((len(rows), *shape), dtype=dtype)
+    rest, size = (0,) * len(shape), out[:1].nbytes
+    for index, row in enumerate(rows.tolist()):
+        out[index] = np.frombuffer(zlib.decompress(read((row, *rest))[1], bufsize=size), dtype=dtype).reshape(shape)
+    return out
+
+
+def _vectors(dataset: Any, rows: Rows) -> NDArray[Any]:
     if not len(rows):
         return np.zeros((0, *dataset.shape[1:]), dtype=dataset.dtype)
     low, high = int(rows.min()), int(rows.max()) + 1

@@ -57,6 +57,10 @@ class Header:
         names = {"factors": np.array(self.factors, dtype=h5py.string_dtype())}
         return {"format": FORMAT} | numbers | texts | names | {key: json.dumps(value) for key, value in nested.items()}
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the attributes as plain JSON values, which `from_attributes` takes too: what other formats carry along."""
+        return {**self.attributes(), "factors": self.factors}
+
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> Header:
         """Read back `attributes`; raises KeyError or ValueError where they are not a header's."""

@@ -29,6 +29,7 @@ from gcrl.data.schema import EPISODE_COLUMNS, PROVENANCES, STEP_COLUMNS, Header,
 from gcrl.episodes import Episodes
 from gcrl.faults import fault
 
+Columns = dict[str, NDArray[Any]]
 ROWS_PER_CHUNK = 1024
 INDEX_BYTES = 1 << 20  # more than the indexes grow by in one append
 SPARE_BYTES = 16 << 20  # left free beside what an append needs: checkpoints and logs want some too
@@ -46,7 +47,7 @@ class Writer:
         if header is not None:
             _create(self.path, header)
         self.file, self.header = open_file(self.path, mode="r+")
-        self._columns = _datasets(self.file)
+        self._columns = [item for group in ("steps", "goals", "episodes") for item in _datasets(self.file[group])]
         self._failed = False
         if header is None:
             self.truncate(len(self))
@@ -62,7 +63,13 @@ class Writer:
         if not len(episodes):
             return
         real = np.arange(episodes.actions.shape[1] + 1) <= episodes.lengths[:, None]  # (n, T+1): rows that are stored
-        steps, goals, columns = self._step_rows(episodes, real), self._goal_rows(episodes), self._episode_rows(episodes)
+        self.append_columns(self._step_rows(episodes, real), self._goal_rows(episodes), self._episode_rows(episodes))
+
+    def append_columns(self, steps: Columns, goals: Columns, columns: Columns) -> None:
+        """Write at least one episode given as columns, named as in ``/steps``, ``/goals`` and ``/episodes`` (without ``start``).
+
+        Rows of `steps` stand episode by episode, T + 1 each. Raises as `append` does.
+        """
         rows = columns["length"] + 1
         start = self._end() + np.cumsum(rows) - rows
         try:
@@ -120,7 +127,7 @@ class Writer:
         n = len(self)
         return int(self.file["episodes/start"][n - 1] + self.file["episodes/length"][n - 1]) + 1 if n else 0
 
-    def _step_rows(self, episodes: Episodes, real: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    def _step_rows(self, episodes: Episodes, real: NDArray[np.bool_]) -> Columns:
         n, horizon = episodes.actions.shape[:2]
         last = np.arange(horizon) == episodes.lengths[:, None] - 1
         rewards = np.full((n, horizon), np.nan, np.float32) if episodes.rewards is None else episodes.rewards
@@ -142,10 +149,10 @@ class Writer:
             rows[name] = padded[real]
         return rows
 
-    def _goal_rows(self, episodes: Episodes) -> dict[str, NDArray[Any]]:
+    def _goal_rows(self, episodes: Episodes) -> Columns:
         achieved = episodes.goal_achieved
         shape = (len(episodes), *(self.header.observation_space["achieved_goal"].shape or ()))
-        goals: dict[str, NDArray[Any]] = {
+        goals: Columns = {
             "params": episodes.goals,
             "row": episodes.goal_rows,
             "achieved": np.full(shape, np.nan, np.float32) if achieved is None else achieved,
@@ -156,7 +163,7 @@ class Writer:
             goals["image"] = episodes.goal_images
         return goals
 
-    def _episode_rows(self, episodes: Episodes) -> dict[str, NDArray[Any]]:
+    def _episode_rows(self, episodes: Episodes) -> Columns:
         if episodes.provenance not in PROVENANCES:
             raise unknown("provenance", episodes.provenance, PROVENANCES)
         n = len(episodes)
@@ -168,7 +175,7 @@ class Writer:
             "provenance": np.full(n, PROVENANCES[episodes.provenance], np.int8),
         }
 
-    def _extend(self, group: str, columns: dict[str, NDArray[Any]]) -> None:
+    def _extend(self, group: str, columns: Columns) -> None:
         for name, values in columns.items():
             dataset = self.file[group][name]
             if values.shape[1:] != dataset.shape[1:]:
