@@ -21,6 +21,7 @@ OWN = {
     "gcrl/Door-v0": "envs.door:DoorEnv",
     "gcrl/Reach-v0": "envs.reach:ReachEnv",
     "gcrl/Push-v0": "envs.push:PushEnv",
+    "gcrl/PickPlace-v0": "envs.pick_place:PickPlaceEnv",
     "gcrl/Corridor-v0": "envs.corridor:CorridorEnv",
     "gcrl/BitFlip-v0": "envs.bitflip:BitFlipEnv",
 }
