@@ -1,6 +1,6 @@
 """Make the committed goals of a task: full states in which the expert's rollouts ended.
 
-    python benchmarks/make_goals.py [door reach push] [--out envs/goals]
+    python benchmarks/make_goals.py [door reach push pick_place stack drawer button multi_push] [--out envs/goals]
 
 A goal is kept when its rollout, from a reset, succeeded, came to rest without penetration and never pressed two bodies into
 each other by more than three millimetres on the way; and when it is far: a door open by more than 0.15 rad, a puck at least 8 cm
@@ -20,10 +20,11 @@ from envs.api import GoalSet
 from envs.door import DoorEnv
 from envs.fixed_goals import FOLDER, save_goals
 from envs.manipulation import TOUCH, ManipulationEnv
+from envs.pick_place import PickPlaceEnv
 from envs.push import PUCK_START, PushEnv
 from envs.reach import ReachEnv
 
-TASKS: dict[str, Any] = {"door": lambda: DoorEnv(setting="hard"), "reach": ReachEnv, "push": PushEnv}
+TASKS: dict[str, Any] = {"door": lambda: DoorEnv(setting="hard"), "reach": ReachEnv, "push": PushEnv, "pick_place": PickPlaceEnv}
 SEEDS = {"test": 20_001, "tune": 10_001}
 COUNT = 100
 # Goals that the start already fulfils, or nearly so, would flatter a policy that does nothing.
@@ -31,6 +32,7 @@ FAR: dict[str, Callable[[np.ndarray], bool]] = {
     "door": lambda achieved: achieved[0] > 0.15,  # rad open
     "push": lambda achieved: float(np.hypot(*(achieved[2:] - PUCK_START))) >= 0.08,  # m from the puck's start
     "reach": lambda achieved: True,
+    "pick_place": lambda achieved: True,  # the block's start is drawn from the whole table
 }
 MAX_PENETRATION = 3e-3  # m, on the way
 AT_REST = 1e-3  # change of the achieved goal in the last step
@@ -68,7 +70,7 @@ def make(env: ManipulationEnv, seed: int, far: Callable[[np.ndarray], bool]) -> 
 def main() -> None:
     """Make the goals named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help="door, reach, push (all of them where none is named)")
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"{', '.join(TASKS)} (all of them where none is named)")
     parser.add_argument("--out", type=Path, default=FOLDER)
     arguments = parser.parse_args()
     for task in arguments.tasks or TASKS:

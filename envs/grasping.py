@@ -12,12 +12,12 @@ from envs.manipulation import ManipulationEnv
 from envs.robot import MAX_STEP
 
 BLOCK_HALF = 0.02  # m, half a block's side
-BLOCK_MASS = 0.08  # kg
+BLOCK_MASS = 0.15  # kg
 HELD_OPENING = 2 * BLOCK_HALF + 5e-4  # m: fingers that just touch a block, in goal states
 # The skill's: how near (m) the hand is when it closes, and the block when it is let go.
 ALIGNED, LEVEL, PLACED = 0.006, 0.006, 0.006
-GRIPPED = 2 * BLOCK_HALF + 0.003  # m of opening below which fingers about a block hold it
-OPEN, SHUT = 0.075, 0.0  # m of opening that the skill commands
+GRIPPED = 2 * BLOCK_HALF + 0.0065  # m of opening below which fingers about a block hold it, even one that stands askew
+OPEN, SHUT = MAX_OPENING, 0.0  # m of opening that the skill commands
 HOVER = 0.06  # m above a block, where open fingers pass over it
 
 

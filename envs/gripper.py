@@ -9,11 +9,13 @@ from envs.quiet import bullet
 
 MAX_OPENING = 0.08  # m between the fingers
 FINGERS = (7, 8)  # joint indices
-GRIP = 15.0  # N of each finger; the real hand holds with up to 70 N
+# N of each finger: with friction 1.1 enough to lift three blocks. The real hand presses with up to 70 N, but the more the fingers
+# press against each other, the more iterations the solver needs until nothing sinks in.
+GRIP = 5.0
 GAIN = 0.15  # share of the missing opening that a finger's motor makes up in a substep ...
 SPEED = 0.15  # m/s ... but no faster than this
 FINGER_FRICTION = 1.6  # multiplied by that of what is held (0.7 for a block)
-FINGER_MASS = 0.05  # kg
+FINGER_MASS = 0.2  # kg; lighter ones sink deeper into what they hold
 # The finger as a box (m): flat pads meet a block's flat sides in four points, where the shipped hull touches in one or two.
 PAD_HALF, PAD_CENTRE = (0.0095, 0.007, 0.0268), (0.0, 0.007, 0.027)
 

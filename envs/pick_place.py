@@ -63,7 +63,7 @@ class PickPlaceEnv(GraspingEnv):
     task = "pick_place"
     factors = ("hand_x_m", "hand_y_m", "hand_z_m", "block_x_m", "block_y_m", "block_z_m")
     observation_dim = 10  # hand, finger opening, block, its velocity
-    default_horizon = 60
+    default_horizon = 50
     cameras: ClassVar[dict[str, Camera]] = {
         "front": Camera((1.20, -0.42, 0.52), (0.50, 0.0, 0.12), 30.0),
         "top": Camera((0.50, 0.0, 1.40), (0.501, 0.0, 0.0), 24.0),

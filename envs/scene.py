@@ -8,7 +8,7 @@ import numpy as np
 
 from envs.api import Floats
 from envs.robot import Point, Robot
-from envs.sim import Simulation
+from envs.sim import GRASP_ITERATIONS, SOLVER_ITERATIONS, Simulation
 
 Corner = tuple[float, float]
 TABLE = ((-0.10, -0.60), (0.90, 0.60))  # m, two corners
@@ -24,7 +24,7 @@ class Scene(ABC):
     """
 
     def __init__(self, low: Point, high: Point, visuals: str, outline: tuple[Corner, Corner] = TABLE, *, gripper: bool = False) -> None:
-        self.simulation = Simulation()
+        self.simulation = Simulation(GRASP_ITERATIONS if gripper else SOLVER_ITERATIONS)
         (x0, y0), (x1, y1) = TABLE
         middle, half = ((x0 + x1) / 2, (y0 + y1) / 2, -0.02), ((x1 - x0) / 2, (y1 - y0) / 2, 0.02)
         self.simulation.add_box(half, middle, SURFACE if visuals == "full" else None)
