@@ -35,13 +35,13 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's own declaration)
-    task: ClassVar[str]
+    task: str
     factors: tuple[str, ...]
     cameras: ClassVar[dict[str, Camera]]
     action_axes: ClassVar[int] = 3
     proprioception_dim: ClassVar[int] = 3
-    observation_dim: ClassVar[int]
-    default_horizon: ClassVar[int] = 50
+    observation_dim: int
+    default_horizon: int = 50
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from envs.api import Bools, Floats
-from envs.bodies import COLOURS, POSE, box, turned
+from envs.bodies import COLOURS, box, turned
 from envs.camera import Camera
 from envs.coverage import grid_coverage
 from envs.grasping import BLOCK_HALF, BLOCK_MASS, HELD_OPENING, PLACED, SHUT, GraspingEnv, grips, move, pick_and_place, retreat

@@ -22,6 +22,7 @@ OWN = {
     "gcrl/Reach-v0": "envs.reach:ReachEnv",
     "gcrl/Push-v0": "envs.push:PushEnv",
     "gcrl/PickPlace-v0": "envs.pick_place:PickPlaceEnv",
+    "gcrl/Stack-v0": "envs.stack:StackEnv",
     "gcrl/Corridor-v0": "envs.corridor:CorridorEnv",
     "gcrl/BitFlip-v0": "envs.bitflip:BitFlipEnv",
 }

@@ -19,14 +19,20 @@ from envs.door import DoorEnv
 from envs.errors import UserError
 from envs.manipulation import TOUCH, ManipulationEnv
 from envs.meshes import FACES, arm_urdf, cluster, decimate, light_meshes, prism, read_obj, shipped
+from envs.pick_place import PickPlaceEnv
 from envs.push import PUCK_START, PushEnv
 from envs.reach import ReachEnv
 from envs.robot import Robot, inverse_kinematics
 from envs.sim import Simulation
 
-TASKS = {"door": DoorEnv, "push": PushEnv, "reach": ReachEnv}
+TASKS = {"door": DoorEnv, "push": PushEnv, "reach": ReachEnv, "pick_place": PickPlaceEnv}
 # Goals whose rollouts touch the door or the puck for most of the episode.
-TOUCHING = {"door": [0.6, 0.35, 0.0, 0.28], "push": [0.5, 0.03, 0.58, 0.06], "reach": [0.5, 0.1, 0.1]}
+TOUCHING = {
+    "door": [0.6, 0.35, 0.0, 0.28],
+    "push": [0.5, 0.03, 0.58, 0.06],
+    "reach": [0.5, 0.1, 0.1],
+    "pick_place": [0.5, 0.1, 0.2, 0.5, 0.1, 0.2],
+}
 Trace = list[np.ndarray[Any, Any]]
 
 
