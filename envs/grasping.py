@@ -54,15 +54,15 @@ def pick_and_place(hand: Floats, opening: float, block: Floats, goal: Floats, *,
             return move(hand, hand, OPEN)
         beside = float(np.hypot(error[0], error[1]))
         if beside > 0.015 and block[2] < travel - 0.02:  # first up, so that nothing is knocked over
-            return move(hand, hand + [0.0, 0.0, travel - block[2]], SHUT)
+            return move(hand, raised(hand, travel - block[2]), SHUT)
         down = error[2] if beside < 0.015 else travel - block[2]
         # Gently near the goal: a block that swings is let go askew.
-        return move(hand, hand + [error[0], error[1], down], SHUT, 0.4 if beside < 0.03 and let_go else 0.8)
+        return move(hand, hand + np.array([error[0], error[1], down]), SHUT, 0.4 if beside < 0.03 and let_go else 0.8)
     offset = block - hand
     if np.hypot(offset[0], offset[1]) > ALIGNED:
         if offset[2] > -HOVER + 0.02:
-            return move(hand, hand + [0.0, 0.0, offset[2] + HOVER], OPEN)
-        return move(hand, block + [0.0, 0.0, max(HOVER, travel - block[2])], OPEN)
+            return move(hand, raised(hand, offset[2] + HOVER), OPEN)
+        return move(hand, raised(block, max(HOVER, travel - block[2])), OPEN)
     if abs(offset[2]) > LEVEL:
         return move(hand, block, OPEN)
     return move(hand, block, SHUT, 0.2)
@@ -71,8 +71,13 @@ def pick_and_place(hand: Floats, opening: float, block: Floats, goal: Floats, *,
 def retreat(hand: Floats, block: Floats, goal_hand: Floats) -> Floats:
     """Return the action (4,) that leaves a block standing: fingers open, then straight up, then to the hand's goal (m)."""
     if np.hypot(*(hand - block)[:2]) < 0.05 and hand[2] < block[2] + HOVER - 0.01:
-        return move(hand, hand + [0.0, 0.0, MAX_STEP], OPEN, 0.5)
+        return move(hand, raised(hand, MAX_STEP), OPEN, 0.5)
     return move(hand, goal_hand, OPEN)
+
+
+def raised(point: Floats, by: float) -> Floats:
+    """Return the point (3,) `by` m higher."""
+    return point + np.array([0.0, 0.0, by])
 
 
 def move(hand: Floats, target: Floats, opening: float, speed: float = 1.0) -> Floats:

@@ -11,7 +11,7 @@ from envs.api import Bools, Floats
 from envs.bodies import COLOURS, POSE, box, turned
 from envs.camera import Camera
 from envs.errors import UserError
-from envs.grasping import BLOCK_HALF, BLOCK_MASS, HOVER, OPEN, GraspingEnv, grips, move, pick_and_place, retreat
+from envs.grasping import BLOCK_HALF, BLOCK_MASS, HOVER, OPEN, GraspingEnv, grips, move, pick_and_place, raised, retreat
 from envs.gripper import MAX_OPENING
 from envs.robot import MAX_STEP, Point, inverse_kinematics
 from envs.scene import Scene
@@ -73,7 +73,7 @@ class StackEnv(GraspingEnv):
 
     task = "stack"
     cameras: ClassVar[dict[str, Camera]] = {
-        "front": Camera((1.20, -0.42, 0.52), (0.50, 0.0, 0.10), 28.0),
+        "front": Camera((1.20, -0.42, 0.52), (0.50, 0.0, 0.13), 31.0),
         "top": Camera((0.50, 0.0, 1.40), (0.501, 0.0, 0.0), 22.0),
         "side": Camera((0.75, 0.85, 0.50), (0.50, 0.0, 0.10), 30.0),
         "film": Camera((0.55, 1.2, 0.70), (0.38, 0.0, 0.20), 40.0),  # the whole arm, for people
@@ -140,6 +140,6 @@ class StackEnv(GraspingEnv):
         for other, block in enumerate(blocks):
             beside = float(np.hypot(*(hand - block)[:2]))
             if other != index and not any(held) and beside < 0.05 and hand[2] < block[2] + HOVER - 0.01:
-                return move(hand, hand + [0.0, 0.0, MAX_STEP], OPEN, 0.5)  # up, before the fingers drag along what they let go
+                return move(hand, raised(hand, MAX_STEP), OPEN, 0.5)  # up, before the fingers drag along what they let go
         travel = max(0.08, float(places[index][2]) + 0.04)
         return pick_and_place(hand, opening, blocks[index], places[index], travel=travel, let_go=True)
