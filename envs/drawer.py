@@ -61,9 +61,9 @@ class DrawerEnv(ManipulationEnv):
     factors = ("drawer_opening_m", "hand_x_m", "hand_y_m", "hand_z_m")
     observation_dim = 5  # hand, opening, its velocity
     cameras: ClassVar[dict[str, Camera]] = {
-        "side": Camera((0.25, 0.75, 0.62), (0.55, 0.0, 0.07), 33.0),
-        "front": Camera((1.30, -0.55, 0.85), (0.56, 0.0, 0.08), 30.0),
-        "top": Camera((0.55, 0.0, 1.40), (0.551, 0.0, 0.1), 26.0),
+        "side": Camera((0.25, 0.75, 0.62), (0.60, 0.0, 0.10), 33.0),
+        "front": Camera((1.30, -0.55, 0.85), (0.64, 0.0, 0.10), 30.0),
+        "top": Camera((0.62, 0.0, 1.40), (0.621, 0.0, 0.1), 26.0),
         "film": Camera((0.35, 1.25, 0.80), (0.38, 0.0, 0.20), 42.0),  # the whole arm, for people
     }
 

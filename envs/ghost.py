@@ -13,6 +13,8 @@ from envs.scene import Scene
 
 TOUCH = 5e-4  # m of overlap below which a proposed goal counts as free of penetration
 
+MAX_TRIES = 1000  # proposals per goal after which something must be wrong with the task
+
 
 class Ghost:
     """A scene of the task's for goal states (m,), which are configurations without velocities."""
@@ -26,7 +28,11 @@ class Ghost:
         """Return `n` of the goal states that `propose` draws: those without penetration."""
         states: list[Floats] = []
         achieved: list[list[float]] = []
+        tried = 0
         while len(states) < n:
+            tried += 1
+            if tried > MAX_TRIES * n:
+                raise RuntimeError(f"{len(states)} of {tried - 1} proposed goals are free of penetration; expected most of them")
             state = propose()
             self.scene.simulation.restore_start()
             self.scene.place(state)

@@ -111,12 +111,13 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         for key in options:
             if key not in OPTIONS:
                 raise unknown("reset option", key, OPTIONS)
-        if not options.get("keep_state", False):
+        keep = bool(options.get("keep_state", False))
+        if not keep:
             self._scene.simulation.restore_start()
             self._scene.randomise(self.np_random)
         goal = options.get("goal")
-        self._goal = self._checked_goal(self.sample_goals(1, self.np_random).achieved[0] if goal is None else goal)
-        if not options.get("keep_state", False):
+        self._goal = self._checked_goal(self.draw_goal(keep) if goal is None else goal)
+        if not keep:
             self._scene.lay(self._goal)
         self._steps = 0
         observation = self._observe()
@@ -174,6 +175,10 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         """Return `n` goal states without penetration from the task's goal distribution."""
         return self._second_world().sample(n, lambda: self.propose_goal(generator))
 
+    def draw_goal(self, keep_state: bool) -> Floats:
+        """Return the achieved goal (g,) to command where none is given; with `keep_state` the scene stays as it is."""
+        return self.sample_goals(1, self.np_random).achieved[0]
+
     def fixed_goals(self, split: str) -> GoalSet:
         """Return the committed goals of "test" or "tune"; an expert's rollout reached each of them."""
         return load_goals(self.task, split)
@@ -212,12 +217,14 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
             "steps": self._steps,
             "generator": self.np_random.bit_generator.state,
         }
-        return write_state(variables, self._scene.simulation.save())
+        memory = self._scene.memory()
+        return write_state(variables | ({"scene": memory} if memory else {}), self._scene.simulation.save())
 
     def set_state(self, state: bytes) -> None:
         """Restore what `get_state` returned. Raises `UserError` for anything else."""
         variables, world = read_state(self.task, state)
         self._scene.simulation.restore(world)
+        self._scene.recall(variables.get("scene", []))
         self._scene.robot.target = variables["target"]
         self._hand = tuple(variables["hand"])
         self._goal = np.array(variables["goal"], np.float32)

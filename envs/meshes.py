@@ -108,7 +108,13 @@ def light_meshes() -> Path:
 def prism(sides: int, radius: float, height: float) -> tuple[Vertices, Faces]:
     """Return an upright prism about the origin (m): pybullet's own cylinder is drawn with its edges rounded off."""
     angles = 2 * np.pi * np.arange(sides) / sides
-    rings = [np.stack([radius * np.cos(angles), radius * np.sin(angles), np.full(sides, end)], axis=1) for end in (-height / 2, height / 2)]
+    return extruded(np.stack([radius * np.cos(angles), radius * np.sin(angles)], axis=1), height)
+
+
+def extruded(outline: Vertices, height: float) -> tuple[Vertices, Faces]:
+    """Return the upright body over a convex outline (k, 2) m, counter-clockwise, without its underside."""
+    sides = len(outline)
+    rings = [np.concatenate([outline, np.full((sides, 1), end)], axis=1) for end in (-height / 2, height / 2)]
     here = np.arange(sides)
     there = (here + 1) % sides
     walls = [np.stack([here, there, there + sides], axis=1), np.stack([here, there + sides, here + sides], axis=1)]

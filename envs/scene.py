@@ -67,6 +67,14 @@ class Scene(ABC):
         """Command the task's own mechanisms for one step, as a function of where they are: motors are in no saved state."""
         return None
 
+    def memory(self) -> list[int]:
+        """Return what the scene knows beside the simulator's state; nothing in most tasks."""
+        return []
+
+    def recall(self, memory: list[int]) -> None:
+        """Take over what `memory` returned."""
+        return None
+
     def proprioception(self, hand: Point) -> list[float]:
         """Return what the arm feels of itself: the hand's position (m), and the finger opening (m) of a gripper that opens."""
         return list(hand) if self.robot.gripper is None else [*hand, self.robot.gripper.opening()]
