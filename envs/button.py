@@ -26,7 +26,7 @@ class ButtonScene(Scene):
     """The arm and a button; the task's own state is the button's depth (m)."""
 
     def __init__(self, visuals: str) -> None:
-        super().__init__(LOW, HIGH, visuals, outline=(LOW[:2], HIGH[:2]))
+        super().__init__(LOW, HIGH, visuals, outline=(LOW[:2], HIGH[:2]), firm=True)
         self.button = Button(self.simulation, (*PLACE, 0.0))
         self.robot.place((0.45, -0.1, 0.2))
 

@@ -31,7 +31,7 @@ class DrawerScene(Scene):
     """The arm and a drawer; the task's own state is the drawer's opening (m)."""
 
     def __init__(self, visuals: str) -> None:
-        super().__init__(LOW, HIGH, visuals)
+        super().__init__(LOW, HIGH, visuals, firm=True)
         self.drawer = Drawer(self.simulation, (FRONT, 0.0, 0.0))
         self.robot.place(START)
 

@@ -77,7 +77,7 @@ def retreat(hand: Floats, block: Floats, goal_hand: Floats) -> Floats:
 
 def raised(point: Floats, by: float) -> Floats:
     """Return the point (3,) `by` m higher."""
-    return point + np.array([0.0, 0.0, by])
+    return np.asarray(point + np.array([0.0, 0.0, by]))
 
 
 def move(hand: Floats, target: Floats, opening: float, speed: float = 1.0) -> Floats:

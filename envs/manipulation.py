@@ -177,7 +177,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
 
     def draw_goal(self, keep_state: bool) -> Floats:
         """Return the achieved goal (g,) to command where none is given; with `keep_state` the scene stays as it is."""
-        return self.sample_goals(1, self.np_random).achieved[0]
+        return np.asarray(self.sample_goals(1, self.np_random).achieved[0])
 
     def fixed_goals(self, split: str) -> GoalSet:
         """Return the committed goals of "test" or "tune"; an expert's rollout reached each of them."""

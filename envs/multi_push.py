@@ -176,7 +176,8 @@ class MultiPushEnv(ManipulationEnv):
             return super().draw_goal(keep_state)
         scene = self._scene
         assert isinstance(scene, ObjectsScene)
-        return self._second_world().sample(1, lambda: self._propose_with(scene.kinds, self.np_random)).achieved[0]
+        goals = self._second_world().sample(1, lambda: self._propose_with(scene.kinds, self.np_random))
+        return np.asarray(goals.achieved[0])
 
     def success(self, achieved_goal: Floats, desired_goal: Floats) -> Bools:
         return np.asarray(self.metrics(achieved_goal, desired_goal)["distance"] < SUCCESS_DISTANCE)

@@ -8,7 +8,7 @@ import numpy as np
 
 from envs.api import Floats
 from envs.robot import Point, Robot
-from envs.sim import GRASP_ITERATIONS, SOLVER_ITERATIONS, Simulation
+from envs.sim import FIRM_ITERATIONS, SOLVER_ITERATIONS, Simulation
 
 Corner = tuple[float, float]
 TABLE = ((-0.10, -0.60), (0.90, 0.60))  # m, two corners
@@ -17,14 +17,19 @@ EDGE_HALF = 0.01  # m
 
 
 class Scene(ABC):
-    """The arm on a table, with the bodies that a task adds. outline: the rectangle drawn on the table (m).
+    """The arm on a table, with the bodies that a task adds.
+
+    outline: the rectangle drawn on the table (m). gripper: whether the fingers open. firm: whether to spend more on contacts, as
+    a gripper always does (`FIRM_ITERATIONS`).
 
     A goal state is (7 + s,): joint angles (rad), then the task's own s numbers (`task_state`); with a gripper that opens,
     (8 + s,): its opening (m) stands between the two.
     """
 
-    def __init__(self, low: Point, high: Point, visuals: str, outline: tuple[Corner, Corner] = TABLE, *, gripper: bool = False) -> None:
-        self.simulation = Simulation(GRASP_ITERATIONS if gripper else SOLVER_ITERATIONS)
+    def __init__(
+        self, low: Point, high: Point, visuals: str, outline: tuple[Corner, Corner] = TABLE, *, gripper: bool = False, firm: bool = False
+    ) -> None:
+        self.simulation = Simulation(FIRM_ITERATIONS if gripper or firm else SOLVER_ITERATIONS)
         (x0, y0), (x1, y1) = TABLE
         middle, half = ((x0 + x1) / 2, (y0 + y1) / 2, -0.02), ((x1 - x0) / 2, (y1 - y0) / 2, 0.02)
         self.simulation.add_box(half, middle, SURFACE if visuals == "full" else None)
