@@ -53,7 +53,7 @@ class ButtonEnv(ManipulationEnv):
 
     Pressed by more than 1.8 cm the button stays down for the rest of the episode. Three quarters of the sampled goals have it
     down. Source of the task: a part of the scenes of Khazatsky et al. 2021, "What Can I Do Here? Learning New Skills by Imagining
-    Visual Affordances" (VAL), section V, here with a Franka arm.
+    Visual Affordances" (VAL), here with a Franka arm.
     """
 
     task = "button"

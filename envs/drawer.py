@@ -54,7 +54,7 @@ class DrawerEnv(ManipulationEnv):
     """Bring the drawer to an opening; goals are (drawer opening m, hand x, y, z m), success is the opening within 2 cm of 18.
 
     The drawer starts closed. Source of the task: a part of the scenes of Khazatsky et al. 2021, "What Can I Do Here? Learning New
-    Skills by Imagining Visual Affordances" (VAL), section V, here with a Franka arm.
+    Skills by Imagining Visual Affordances" (VAL), here with a Franka arm.
     """
 
     task = "drawer"

@@ -118,7 +118,7 @@ class MultiPushEnv(ManipulationEnv):
 
     objects: "train", "held_out" (shapes and colours), "held_out_shapes" or "held_out_colours" (`envs.objects.SETS`). The hand
     moves in the plane: actions are two-dimensional. Source of the task: Nair et al. 2019, "Contextual Imagined Goals for
-    Self-Supervised Robotic Learning" (CC-RIG), section 5, here with a Franka arm. Raises `UserError` for another set.
+    Self-Supervised Robotic Learning" (CC-RIG), here with a Franka arm. Raises `UserError` for another set.
     """
 
     task = "multi_push"

@@ -67,8 +67,8 @@ class StackEnv(GraspingEnv):
 
     n_blocks: 2, 3 or 4. Success is sparse as published: every block within 2 cm of its place *and* the hand at least 8 cm from
     every block; ``distance`` folds the second condition into the first. Source of the task: Nair et al. 2018, "Overcoming
-    Exploration in Reinforcement Learning with Demonstrations", section V (block stacking, "step" reward is not used), here with
-    a Franka arm. Raises `UserError` for another number of blocks.
+    Exploration in Reinforcement Learning with Demonstrations" (block stacking, sparse reward), here with a Franka arm.
+    Raises `UserError` for another number of blocks.
     """
 
     task = "stack"

@@ -82,7 +82,7 @@ def test_fingers_open_and_close_to_where_they_are_told() -> None:
     env.close()
 
 
-def test_a_held_block_does_not_slip_nor_sink_into_the_fingers() -> None:
+def test_a_held_block_hardly_shifts_and_does_not_sink_into_the_fingers() -> None:
     env, observation = holding()
     before, deepest = block_from_hand(observation), 0.0
     generator = np.random.default_rng(0)
