@@ -14,6 +14,7 @@ import platform
 import shlex
 import sys
 import time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,20 @@ import gymnasium
 import numpy as np
 import panda_gym  # type: ignore[import-untyped]  # noqa: F401 (registers PandaPush-v3)
 
+from envs.button import ButtonEnv
 from envs.door import DoorEnv
+from envs.drawer import DrawerEnv
+from envs.multi_push import MultiPushEnv
+from envs.pick_place import PickPlaceEnv
 from envs.push import PushEnv
 from envs.reach import ReachEnv
+from envs.stack import StackEnv
 
-TASKS: dict[str, Any] = {"door": DoorEnv, "push": PushEnv, "reach": ReachEnv}
+TASKS: dict[str, Any] = {
+    **{"door": DoorEnv, "push": PushEnv, "reach": ReachEnv, "pick_place": PickPlaceEnv},
+    **{f"stack_{n}": partial(StackEnv, n_blocks=n) for n in (2, 4)},
+    **{"drawer": DrawerEnv, "button": ButtonEnv, "multi_push": MultiPushEnv},
+}
 PEER = "PandaPush-v3"
 SIZE = 48
 EPISODE = 50
@@ -95,7 +105,7 @@ def main() -> None:
     rows = [row for kind in ("state", "image") for row in compare(kind, arguments.rounds, arguments.steps)]
     for row in rows:
         print(
-            f"{row['kind']:5} {row['task']:5} {row['steps_per_s']:8.1f} steps/s, {PEER} {row['peer_steps_per_s']:7.1f}: "
+            f"{row['kind']:5} {row['task']:10} {row['steps_per_s']:8.1f} steps/s, {PEER} {row['peer_steps_per_s']:7.1f}: "
             f"ratio {row['ratio']:6.2f} (rounds {row['ratio_range'][0]} to {row['ratio_range'][1]}; at least {row['required']})"
         )
     result = {

@@ -1,37 +1,59 @@
 """Make the committed goals of a task: full states in which the expert's rollouts ended.
 
-    python benchmarks/make_goals.py [door reach push] [--out envs/goals]
+    python benchmarks/make_goals.py [TASK ...] [--out envs/goals]
 
 A goal is kept when its rollout, from a reset, succeeded, came to rest without penetration and never pressed two bodies into
-each other by more than three millimetres on the way; and when it is far: a door open by more than 0.15 rad, a puck at least 8 cm
-from its start. The splits come from different seeds, so "tune" shares no goal with "test".
+each other by more than three millimetres on the way; and when it is far: a door open by more than 0.15 rad, a drawer by more than
+4 cm, a button pressed, a puck at least 8 cm from its start and every one of several objects at least 6 cm. The splits come from
+different seeds, so "tune" shares no goal with "test".
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from envs.api import GoalSet
+from envs.button import ButtonEnv
 from envs.door import DoorEnv
+from envs.drawer import DrawerEnv
 from envs.fixed_goals import FOLDER, save_goals
+from envs.furniture import LATCH
 from envs.manipulation import TOUCH, ManipulationEnv
+from envs.multi_push import LANES, START_X, MultiPushEnv
+from envs.objects import SETS
+from envs.pick_place import PickPlaceEnv
 from envs.push import PUCK_START, PushEnv
 from envs.reach import ReachEnv
+from envs.stack import BLOCKS, StackEnv
 
-TASKS: dict[str, Any] = {"door": lambda: DoorEnv(setting="hard"), "reach": ReachEnv, "push": PushEnv}
+MAKERS: list[Callable[[], ManipulationEnv]] = [
+    *(partial(DoorEnv, setting="hard"), ReachEnv, PushEnv, PickPlaceEnv, DrawerEnv, ButtonEnv),
+    *(partial(StackEnv, n_blocks=n) for n in BLOCKS),
+    *(partial(MultiPushEnv, objects=name) for name in SETS),
+]
 SEEDS = {"test": 20_001, "tune": 10_001}
 COUNT = 100
 # Goals that the start already fulfils, or nearly so, would flatter a policy that does nothing.
 FAR: dict[str, Callable[[np.ndarray], bool]] = {
     "door": lambda achieved: achieved[0] > 0.15,  # rad open
     "push": lambda achieved: float(np.hypot(*(achieved[2:] - PUCK_START))) >= 0.08,  # m from the puck's start
-    "reach": lambda achieved: True,
+    "drawer": lambda achieved: achieved[0] > 0.04,  # m open
+    "button": lambda achieved: achieved[0] > LATCH,
 }
+
+
+def objects_moved(achieved: np.ndarray) -> bool:
+    """Return whether every object lies at least 6 cm from where its lane begins."""
+    slots = achieved[2:].reshape(-1, 3)
+    return all(kind < 0 or float(np.hypot(x - START_X, y - lane)) >= 0.06 for (kind, x, y), lane in zip(slots, LANES))
+
+
+FAR |= {f"multi_push{'' if name == 'train' else f'_{name}'}": objects_moved for name in SETS}
 MAX_PENETRATION = 3e-3  # m, on the way
 AT_REST = 1e-3  # change of the achieved goal in the last step
 
@@ -52,7 +74,7 @@ def rollout(env: ManipulationEnv, goal: np.ndarray, seed: int) -> tuple[np.ndarr
     return env.goal_state(), observation["achieved_goal"]
 
 
-def make(env: ManipulationEnv, seed: int, far: Callable[[np.ndarray], bool]) -> tuple[GoalSet, int]:
+def make_split(env: ManipulationEnv, seed: int, far: Callable[[np.ndarray], bool]) -> tuple[GoalSet, int]:
     """Return `COUNT` goals and how many rollouts they took."""
     generator = np.random.default_rng(seed)
     ends: list[tuple[np.ndarray, np.ndarray]] = []
@@ -68,14 +90,17 @@ def make(env: ManipulationEnv, seed: int, far: Callable[[np.ndarray], bool]) -> 
 def main() -> None:
     """Make the goals named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help="door, reach, push (all of them where none is named)")
+    envs = {env.task: env for env in (make() for make in MAKERS)}
+    parser.add_argument(
+        "tasks", nargs="*", metavar="TASK", choices=[*envs, []], help=f"{', '.join(envs)} (all of them where none is named)"
+    )
     parser.add_argument("--out", type=Path, default=FOLDER)
     arguments = parser.parse_args()
-    for task in arguments.tasks or TASKS:
-        env = TASKS[task]()
+    for task in arguments.tasks or envs:
+        env = envs[task]
         splits = {}
         for split, seed in SEEDS.items():
-            splits[split], tried = make(env, seed, FAR[task])
+            splits[split], tried = make_split(env, seed, FAR.get(task, lambda achieved: True))
             spread = np.quantile(splits[split].achieved, [0, 0.25, 0.5, 0.75, 1], axis=0).T.round(3)
             print(f"{task} {split}: {COUNT} goals from {tried} rollouts")
             for factor, quantiles in zip(env.factors, spread):

@@ -12,6 +12,7 @@ from envs.api import Bools, Floats
 from envs.camera import Camera
 from envs.coverage import grid_coverage
 from envs.errors import unknown
+from envs.furniture import Box, box_xml
 from envs.manipulation import ManipulationEnv
 from envs.quiet import bullet
 from envs.robot import MAX_STEP, Point, inverse_kinematics
@@ -52,7 +53,6 @@ DOOR = """<robot name="door">
   </joint>
 </robot>"""
 BLUE, ORANGE, DARK = "0.16 0.47 0.75 1", "0.96 0.50 0.08 1", "0.30 0.30 0.34 1"
-Box = tuple[tuple[float, float, float], tuple[float, float, float], str]
 # Centre, size (m) and colour in the closed door's frame. The post is a picture only: nothing can touch it.
 POST: Box = ((0.0, 0.0, 0.16), (0.03, 0.03, 0.32), DARK)
 # Panel, handle bar, the beam below the fingers that carries the bar.
@@ -67,13 +67,6 @@ def door_urdf() -> str:
     """Return the door: a post, and a panel of 0.40 x 0.28 m and 0.5 kg with a handle bar behind which the fingers fit from above."""
     panel = "".join(box_xml("visual", box) + box_xml("collision", box) for box in PANEL)
     return DOOR.format(post=box_xml("visual", POST), panel=panel, limit=MAX_ANGLE)
-
-
-def box_xml(kind: str, box: Box) -> str:
-    """Return a URDF ``visual`` or ``collision`` element."""
-    (x, y, z), (width, depth, height), colour = box
-    shape = f'<origin xyz="{x} {y} {z}"/><geometry><box size="{width} {depth} {height}"/></geometry>'
-    return f'<{kind}>{shape}<material name="{colour}"><color rgba="{colour}"/></material></{kind}>'
 
 
 def door_point(angle: float, along: float, out: float) -> tuple[float, float]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import struct
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -17,11 +15,13 @@ from envs.api import Bools, Capabilities, Floats, GoalSet, Images
 from envs.camera import Camera, Renderer
 from envs.errors import UserError, unknown
 from envs.fixed_goals import load_goals
+from envs.ghost import TOUCH, Ghost
 from envs.robot import MAX_STEP, Point
+from envs.saved_state import read_state, write_state
 from envs.scene import Scene
 
-MAGIC = b"gcrl-state-1"
-TOUCH = 5e-4  # m of overlap below which a proposed goal counts as free of penetration
+__all__ = ["TOUCH", "ManipulationEnv"]
+
 REWARDS = ("sparse", "dense")
 OPTIONS = ("goal", "keep_state")
 
@@ -35,12 +35,13 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's own declaration)
-    task: ClassVar[str]
+    task: str
     factors: tuple[str, ...]
     cameras: ClassVar[dict[str, Camera]]
     action_axes: ClassVar[int] = 3
-    observation_dim: ClassVar[int]
-    default_horizon: ClassVar[int] = 50
+    proprioception_dim: ClassVar[int] = 3
+    observation_dim: int
+    default_horizon: int = 50
 
     def __init__(
         self,
@@ -70,8 +71,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         self._scene = self.build_scene()
         self._scene.simulation.keep_start()
         self._renderer = Renderer(self._scene.simulation.client, self.cameras[camera])
-        self._ghost: Scene | None = None
-        self._ghost_renderer: Renderer | None = None
+        self._ghost: Ghost | None = None
         self._goal = np.zeros(len(self.factors), np.float32)
         self._hand: Point = (0.0, 0.0, 0.0)
         self._steps = 0
@@ -111,18 +111,22 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         for key in options:
             if key not in OPTIONS:
                 raise unknown("reset option", key, OPTIONS)
-        if not options.get("keep_state", False):
+        keep = bool(options.get("keep_state", False))
+        if not keep:
             self._scene.simulation.restore_start()
             self._scene.randomise(self.np_random)
         goal = options.get("goal")
-        self._goal = self._checked_goal(self.sample_goals(1, self.np_random).achieved[0] if goal is None else goal)
+        self._goal = self._checked_goal(self.draw_goal(keep) if goal is None else goal)
+        if not keep:
+            self._scene.lay(self._goal)
         self._steps = 0
         observation = self._observe()
         return observation, self._info(observation)
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Move for one control step of 50 ms. Raises `UserError` for an action of the wrong shape or not finite."""
-        self._scene.robot.command(self.displacement(self._checked_action(action)), self._hand)
+        self.actuate(self._checked_action(action))
+        self._scene.drive()
         self._scene.simulation.step()
         self._steps += 1
         observation = self._observe()
@@ -147,7 +151,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
             self._closed = True
             self._scene.close()
             if self._ghost is not None:
-                self._ghost.close()
+                self._ghost.scene.close()
 
     # Goals.
 
@@ -169,17 +173,11 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
 
     def sample_goals(self, n: int, generator: np.random.Generator) -> GoalSet:
         """Return `n` goal states without penetration from the task's goal distribution."""
-        states: list[Floats] = []
-        achieved: list[list[float]] = []
-        ghost = self.ghost()
-        while len(states) < n:
-            state = self.propose_goal(generator)
-            ghost.simulation.restore_start()
-            ghost.place(state)
-            if ghost.simulation.penetration() <= TOUCH:
-                states.append(state)
-                achieved.append(ghost.measure()[1])
-        return GoalSet(np.array(states).reshape(n, -1), np.array(achieved, np.float32).reshape(n, len(self.factors)))
+        return self._second_world().sample(n, lambda: self.propose_goal(generator))
+
+    def draw_goal(self, keep_state: bool) -> Floats:
+        """Return the achieved goal (g,) to command where none is given; with `keep_state` the scene stays as it is."""
+        return np.asarray(self.sample_goals(1, self.np_random).achieved[0])
 
     def fixed_goals(self, split: str) -> GoalSet:
         """Return the committed goals of "test" or "tune"; an expert's rollout reached each of them."""
@@ -195,20 +193,16 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
 
     def render_state(self, state: Floats) -> Images:
         """Return the picture of a goal state (m,) at ``image_size`` (256 where that is 0); the episode is not disturbed."""
-        ghost = self.ghost()
-        expected = len(ghost.state())
-        if np.shape(state) != (expected,):
-            raise UserError(f"goal state has shape {np.shape(state)}; expected ({expected},): 7 joint angles, then the task's own numbers")
-        ghost.place(state)
-        if self._ghost_renderer is None:
-            self._ghost_renderer = Renderer(ghost.simulation.client, self.cameras[self.camera])
-        return self._ghost_renderer.render(self.image_size or 256)
+        return self._second_world().render(state, self.image_size or 256)
 
     def ghost(self) -> Scene:
-        """Return the second world, in which goals are tried and drawn; made on first use."""
+        """Return the scene in which goals are tried and drawn."""
+        return self._second_world().scene
+
+    def _second_world(self) -> Ghost:
+        """Return the second world, made on first use."""
         if self._ghost is None:
-            self._ghost = self.build_scene()
-            self._ghost.simulation.keep_start()
+            self._ghost = Ghost(self.build_scene(), self.cameras[self.camera])
         return self._ghost
 
     # Exact state.
@@ -223,40 +217,29 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
             "steps": self._steps,
             "generator": self.np_random.bit_generator.state,
         }
-        head = json.dumps(variables).encode()
-        world = self._scene.simulation.save()
-        return MAGIC + struct.pack("<I", len(head)) + head + struct.pack("<I", len(world)) + world
+        memory = self._scene.memory()
+        return write_state(variables | ({"scene": memory} if memory else {}), self._scene.simulation.save())
 
     def set_state(self, state: bytes) -> None:
         """Restore what `get_state` returned. Raises `UserError` for anything else."""
-        variables, world = self._read_state(state)
+        variables, world = read_state(self.task, state)
         self._scene.simulation.restore(world)
+        self._scene.recall(variables.get("scene", []))
         self._scene.robot.target = variables["target"]
         self._hand = tuple(variables["hand"])
         self._goal = np.array(variables["goal"], np.float32)
         self._steps = variables["steps"]
         self.np_random.bit_generator.state = variables["generator"]
 
-    def _read_state(self, state: bytes) -> tuple[dict[str, Any], bytes]:
-        start = len(MAGIC) + 4
-        if len(state) < start or not state.startswith(MAGIC):
-            raise UserError(
-                f"not a simulator state: {len(state)} bytes that do not begin with {MAGIC!r}; expected what get_state() returned"
-            )
-        end = start + struct.unpack("<I", state[len(MAGIC) : start])[0]
-        size = struct.unpack("<I", state[end : end + 4])[0] if len(state) >= end + 4 else -1
-        if len(state) != end + 4 + size:
-            raise UserError(f"a simulator state of {len(state)} bytes is cut short or altered; expected all that get_state() returned")
-        variables = json.loads(state[start:end])
-        if variables["task"] != self.task:
-            raise UserError(f"simulator state of task '{variables['task']}'; expected one of '{self.task}'")
-        return variables, state[end + 4 :]
-
     # Inside.
 
     def displacement(self, action: list[float]) -> list[float]:
         """Return the hand displacement (m, three axes) that an action means."""
         return [MAX_STEP * value for value in action]
+
+    def actuate(self, action: list[float]) -> None:
+        """Command the arm for one step with an action in [-1, 1]."""
+        self._scene.robot.command(self.displacement(action), self._hand)
 
     def _observe(self) -> dict[str, Any]:
         observation, achieved, self._hand = self._scene.measure()
@@ -267,7 +250,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         }
         if self.image_size:
             result["image"] = self._renderer.render(self.image_size)
-            result["proprioception"] = np.array(self._hand, np.float32)
+            result["proprioception"] = np.array(self._scene.proprioception(self._hand), np.float32)
         return result
 
     def _info(self, observation: dict[str, Any]) -> dict[str, Any]:
@@ -282,7 +265,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         }
         if self.image_size:
             parts["image"] = spaces.Box(0, 255, (self.image_size, self.image_size, 3), np.uint8)
-            parts["proprioception"] = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+            parts["proprioception"] = spaces.Box(-np.inf, np.inf, (self.proprioception_dim,), np.float32)
         return spaces.Dict(parts)
 
     def _checked_action(self, action: Any) -> list[float]:

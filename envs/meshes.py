@@ -108,7 +108,13 @@ def light_meshes() -> Path:
 def prism(sides: int, radius: float, height: float) -> tuple[Vertices, Faces]:
     """Return an upright prism about the origin (m): pybullet's own cylinder is drawn with its edges rounded off."""
     angles = 2 * np.pi * np.arange(sides) / sides
-    rings = [np.stack([radius * np.cos(angles), radius * np.sin(angles), np.full(sides, end)], axis=1) for end in (-height / 2, height / 2)]
+    return extruded(np.stack([radius * np.cos(angles), radius * np.sin(angles)], axis=1), height)
+
+
+def extruded(outline: Vertices, height: float) -> tuple[Vertices, Faces]:
+    """Return the upright body over a convex outline (k, 2) m, counter-clockwise, without its underside."""
+    sides = len(outline)
+    rings = [np.concatenate([outline, np.full((sides, 1), end)], axis=1) for end in (-height / 2, height / 2)]
     here = np.arange(sides)
     there = (here + 1) % sides
     walls = [np.stack([here, there, there + sides], axis=1), np.stack([here, there + sides, here + sides], axis=1)]
@@ -131,6 +137,11 @@ def arm_urdf(visuals: str = "light") -> str:
 
     visuals: ``"light"`` (about 600 triangles in all) or ``"full"`` (the shipped meshes). Raises `UserError` for another name.
     """
+    return ElementTree.tostring(arm_model(visuals, tuple(TAIL)), encoding="unicode")
+
+
+def arm_model(visuals: str, tail: tuple[str, ...]) -> ElementTree.Element:
+    """Return the arm's URDF with the parts `tail` of `TAIL` welded to its last link. Raises `UserError` for unknown `visuals`."""
     if visuals not in VISUALS:
         raise unknown("visuals", visuals, VISUALS)
     robot = ElementTree.parse(shipped() / "panda.urdf").getroot()
@@ -144,14 +155,15 @@ def arm_urdf(visuals: str = "light") -> str:
         mesh = str(link.get("name")).removeprefix("panda_")
         for shape in link.findall("visual") + link.findall("collision"):
             link.remove(shape)
-        for part, (offset, yaw) in TAIL.items() if mesh == "link7" else [(mesh, ((0.0, 0.0, 0.0), 0.0))]:
+        parts = {part: TAIL[part] for part in tail} if mesh == "link7" else {mesh: ((0.0, 0.0, 0.0), 0.0)}
+        for part, (offset, yaw) in parts.items():
             file = part.removesuffix("_mirrored")
             add_shape(link, "visual", visual_path(file, visuals), offset, yaw, COLOURS.get(file, DARK))
             add_shape(link, "collision", shipped() / f"meshes/collision/{file}.obj", offset, yaw)
         mass = link.find("inertial/mass")
         if mesh == "link7" and mass is not None:
             mass.set("value", str(TAIL_MASS))
-    return ElementTree.tostring(robot, encoding="unicode")
+    return robot
 
 
 def visual_path(mesh: str, visuals: str) -> Path:

@@ -128,17 +128,28 @@ class PushEnv(ManipulationEnv):
         """Circle the puck to the side away from the goal, push it there so that it stops there, then take the hand to its goal."""
         hand, puck = (np.asarray(observation["observation"][first : first + 2], np.float64) for first in (0, 2))
         goal_hand, goal_puck = (np.asarray(observation["desired_goal"][first : first + 2], np.float64) for first in (0, 2))
-        remaining = float(np.linalg.norm(goal_puck - puck))
-        pushing = remaining > DONE
-        side = puck - goal_puck if pushing else goal_hand - puck
-        turn = _turn(hand - puck, side)
-        if abs(turn) > 0.2:
-            bearing = math.atan2(hand[1] - puck[1], hand[0] - puck[0]) + max(-0.5, min(0.5, turn))
-            return _toward(hand, puck + CIRCLE * np.array([math.cos(bearing), math.sin(bearing)]), 1.0)
-        if not pushing:
-            return _toward(hand, goal_hand, 1.0)
-        touching = float(np.linalg.norm(hand - puck)) < CIRCLE
-        return _toward(hand, puck, min(1.0, SLIDE * math.sqrt(remaining)) if touching else 1.0)
+        if np.linalg.norm(goal_puck - puck) > DONE:
+            return push(hand, puck, goal_puck, CIRCLE)
+        around = circle(hand, puck, goal_hand - puck, CIRCLE)
+        return toward(hand, goal_hand, 1.0) if around is None else around
+
+
+def push(hand: Floats, puck: Floats, goal: Floats, radius: float) -> Floats:
+    """Return the action (2,) that gets the hand behind a body (all (2,) m), `radius` m from its middle, and pushes it to `goal`."""
+    around = circle(hand, puck, puck - goal, radius)
+    if around is not None:
+        return around
+    touching = float(np.linalg.norm(hand - puck)) < radius
+    return toward(hand, puck, min(1.0, SLIDE * math.sqrt(float(np.linalg.norm(goal - puck)))) if touching else 1.0)
+
+
+def circle(hand: Floats, puck: Floats, side: Floats, radius: float) -> Floats | None:
+    """Return the action (2,) that takes the hand about a body to the side that `side` points to; None where it is there."""
+    turn = _turn(hand - puck, side)
+    if abs(turn) <= 0.2:
+        return None
+    bearing = math.atan2(hand[1] - puck[1], hand[0] - puck[0]) + max(-0.5, min(0.5, turn))
+    return toward(hand, puck + radius * np.array([math.cos(bearing), math.sin(bearing)]), 1.0)
 
 
 def _turn(start: Floats, end: Floats) -> float:
@@ -146,7 +157,8 @@ def _turn(start: Floats, end: Floats) -> float:
     return math.atan2(float(start[0] * end[1] - start[1] * end[0]), float(start @ end))
 
 
-def _toward(hand: Floats, target: Floats, speed: float) -> Floats:
+def toward(hand: Floats, target: Floats, speed: float) -> Floats:
+    """Return the action (2,) straight toward a point (m), at `speed` times the greatest."""
     step = (target - hand) / MAX_STEP
     longest = max(1e-9, float(np.abs(step).max()))
     return np.asarray(step * min(1.0, speed / longest), np.float32)

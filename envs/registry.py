@@ -21,6 +21,11 @@ OWN = {
     "gcrl/Door-v0": "envs.door:DoorEnv",
     "gcrl/Reach-v0": "envs.reach:ReachEnv",
     "gcrl/Push-v0": "envs.push:PushEnv",
+    "gcrl/MultiPush-v0": "envs.multi_push:MultiPushEnv",
+    "gcrl/PickPlace-v0": "envs.pick_place:PickPlaceEnv",
+    "gcrl/Stack-v0": "envs.stack:StackEnv",
+    "gcrl/Drawer-v0": "envs.drawer:DrawerEnv",
+    "gcrl/Button-v0": "envs.button:ButtonEnv",
     "gcrl/Corridor-v0": "envs.corridor:CorridorEnv",
     "gcrl/BitFlip-v0": "envs.bitflip:BitFlipEnv",
 }

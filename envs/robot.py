@@ -1,4 +1,4 @@
-"""A Franka arm with a closed gripper that points down, moved by displacements of its fingertips."""
+"""A Franka arm whose gripper points down, moved by displacements of its fingertips."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.gripper import Gripper, gripper_urdf
 from envs.meshes import TIP_OFFSET, arm_urdf
 from envs.quiet import bullet
 from envs.sim import Simulation
@@ -45,13 +46,15 @@ def inverse_kinematics(x: float, y: float, z: float) -> list[float]:
 class Robot:
     """The arm in one simulation. ``target`` is the commanded fingertip position (m), part of the environment's state.
 
-    low, high: the box (m) that commands are clipped to.
+    low, high: the box (m) that commands are clipped to. gripper: whether the fingers open (``gripper``); otherwise they are
+    closed for good (None), which is faster.
     """
 
-    def __init__(self, simulation: Simulation, low: Point, high: Point, visuals: str = "light") -> None:
+    def __init__(self, simulation: Simulation, low: Point, high: Point, visuals: str = "light", *, gripper: bool = False) -> None:
         self.simulation = simulation
         self.client = simulation.client
-        self.body = simulation.load("arm", arm_urdf(visuals))
+        self.body = simulation.load("arm", gripper_urdf(visuals) if gripper else arm_urdf(visuals))
+        self.gripper = Gripper(self.client, self.body) if gripper else None
         self.low, self.high = low, high
         self.target: list[float] = [(a + b) / 2 for a, b in zip(low, high)]
 
@@ -60,9 +63,11 @@ class Robot:
         for shape in bullet.getVisualShapeData(self.body, physicsClientId=self.client):
             bullet.changeVisualShape(self.body, shape[1], rgbaColor=list(colour), physicsClientId=self.client)
 
-    def place(self, position: Point) -> None:
-        """Put the arm at rest with the fingertips at `position` (m)."""
+    def place(self, position: Point, opening: float = 0.0) -> None:
+        """Put the arm at rest with the fingertips at `position` (m) and `opening` m apart, where they open."""
         self.place_joints(inverse_kinematics(*position))
+        if self.gripper is not None:
+            self.gripper.place(opening)
         self.target = list(position)
 
     def place_joints(self, joints: list[float]) -> None:

@@ -15,18 +15,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.api import TaskEnv
+from envs.button import ButtonEnv
 from envs.door import DoorEnv
+from envs.drawer import DrawerEnv
 from envs.errors import UserError
 from envs.manipulation import TOUCH, ManipulationEnv
 from envs.meshes import FACES, arm_urdf, cluster, decimate, light_meshes, prism, read_obj, shipped
+from envs.multi_push import MultiPushEnv
+from envs.pick_place import PickPlaceEnv
 from envs.push import PUCK_START, PushEnv
 from envs.reach import ReachEnv
 from envs.robot import Robot, inverse_kinematics
 from envs.sim import Simulation
+from envs.stack import StackEnv
 
-TASKS = {"door": DoorEnv, "push": PushEnv, "reach": ReachEnv}
-# Goals whose rollouts touch the door or the puck for most of the episode.
-TOUCHING = {"door": [0.6, 0.35, 0.0, 0.28], "push": [0.5, 0.03, 0.58, 0.06], "reach": [0.5, 0.1, 0.1]}
+TASKS = {"door": DoorEnv, "push": PushEnv, "reach": ReachEnv, "pick_place": PickPlaceEnv, "stack": StackEnv}
+TASKS |= {"drawer": DrawerEnv, "button": ButtonEnv, "multi_push": MultiPushEnv}
+# Goals whose rollouts touch the door, the puck or what else there is for most of the episode.
+TOUCHING = {
+    "door": [0.6, 0.35, 0.0, 0.28],
+    "push": [0.5, 0.03, 0.58, 0.06],
+    "reach": [0.5, 0.1, 0.1],
+    "pick_place": [0.5, 0.1, 0.2, 0.5, 0.1, 0.2],
+    "stack": [0.5, 0.0, 0.2, 0.5, 0.0, 0.02, 0.5, 0.0, 0.06],
+    "drawer": [0.12, 0.5, 0.0, 0.09],
+    "button": [0.03, 0.5, 0.1, 0.2],
+    "multi_push": [0.4, 0.0, 0, 0.55, -0.15, 9, 0.58, 0.02, -1, 0, 0],
+}
 Trace = list[np.ndarray[Any, Any]]
 
 
@@ -72,7 +87,8 @@ def test_follows_the_contract(env: ManipulationEnv) -> None:
 @pytest.mark.parametrize("reward_type", ["sparse", "dense"])
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_computed_rewards_equal_those_of_step(task: str, reward_type: str) -> None:
-    env = TASKS[task](reward_type=reward_type, horizon=30)
+    horizon = {"stack": 100, "multi_push": 100}.get(task, 30)  # steps in which the expert is done with its first goal
+    env = TASKS[task](reward_type=reward_type, horizon=horizon)
     achieved, desired, rewards, truncations, infos = [], [], [], [], []
     for seed in range(2):
         goal = env.sample_goals(1, np.random.default_rng(seed)).achieved[0]
@@ -87,14 +103,14 @@ def test_computed_rewards_equal_those_of_step(task: str, reward_type: str) -> No
             truncations.append(truncated)
             infos.append(info)
     rows = np.array(achieved), np.array(desired)
-    assert len(rewards) == 60
+    assert len(rewards) == 2 * horizon
     assert min(rewards) < max(rewards)
     np.testing.assert_array_equal(env.compute_reward(*rows, infos), np.array(rewards, np.float32))
     np.testing.assert_array_equal(env.compute_truncated(*rows, infos), truncations)
     np.testing.assert_array_equal(env.compute_truncated(*rows, {"step": np.array([info["step"] for info in infos])}), truncations)
     assert not env.compute_terminated(*rows, infos).any()
     np.testing.assert_array_equal(env.success(*rows), [info["is_success"] for info in infos])
-    folded = [row.reshape(2, 30, -1) for row in rows]
+    folded = [row.reshape(2, horizon, -1) for row in rows]
     np.testing.assert_array_equal(env.compute_reward(*folded, None).reshape(-1), np.array(rewards, np.float32))
     env.close()
 

@@ -14,7 +14,8 @@ import envs
 from envs.conformance import check_env
 from envs.errors import UserError
 
-OWN = {"gcrl/Door-v0", "gcrl/Reach-v0", "gcrl/Push-v0", "gcrl/Corridor-v0", "gcrl/BitFlip-v0"}
+ARMS = ("Door", "Reach", "Push", "PickPlace", "Stack", "Drawer", "Button", "MultiPush")
+OWN = {f"gcrl/{name}-v0" for name in (*ARMS, "Corridor", "BitFlip")}
 
 
 def _finished(target: str) -> bool:
