@@ -149,8 +149,7 @@ def _finite(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Return (n,) whether all numbers of a row are finite."""
     if values.dtype.kind != "f":
         return np.ones(len(values), np.bool_)
-    finite: NDArray[np.bool_] = _flat(np.isfinite(values)).all(axis=1)
-    return finite
+    return np.asarray(_flat(np.isfinite(values)).all(axis=1))
 
 
 def _outside(space: spaces.Space[Any], values: NDArray[Any]) -> NDArray[np.bool_]:
