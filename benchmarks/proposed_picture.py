@@ -57,9 +57,11 @@ def main() -> None:
     experiment = EXPERIMENTS[given.name]
     arms = {arm: [given.runs / given.name / f"{arm}_seed{seed}" for seed in experiment.seeds] for arm in experiment.arms}
     pictures = {arm: pictures_of(folders[0]) for arm, folders in arms.items()}
-    columns = 2 * SHOWN if any(pictures.values()) else 0
-    figure = plt.figure(figsize=(4.6 + 0.85 * columns, 1.0 + 1.75 * len(arms)), dpi=110)
-    grid = figure.add_gridspec(2 * len(arms), columns // 2 + 5, wspace=0.08, hspace=0.3, left=0.09, right=0.985, top=0.9, bottom=0.12)
+    columns = SHOWN if any(pictures.values()) else 0
+    figure = plt.figure(figsize=(4.6 + 0.95 * columns, 1.0 + 1.75 * len(arms)), dpi=110)
+    grid = figure.add_gridspec(
+        2 * len(arms), columns + 5, wspace=0.08, hspace=0.45, left=0.11 if columns else 0.13, right=0.97, top=0.92, bottom=0.11
+    )
     for row, (arm, folders) in enumerate(arms.items()):
         for index, image in enumerate(pictures[arm]):
             when, place = divmod(index, SHOWN)
@@ -69,7 +71,7 @@ def main() -> None:
             axis.set_yticks([])
             if place == 0:
                 axis.set_ylabel(f"{arm}\n{('first', 'last')[when]} epoch", fontsize=9, rotation=0, ha="right", va="center")
-        axis = figure.add_subplot(grid[2 * row : 2 * row + 2, (SHOWN + 1 if columns else 0) :])
+        axis = figure.add_subplot(grid[2 * row : 2 * row + 2, (columns + 1 if columns else 0) :])
         measured = [angles_of(folder) for folder in folders]
         for which, colour, label in ((1, "#9aa7b8", "visited"), (0, "#2f6fd0", "proposed")):
             angles = np.concatenate([pair[which] for pair in measured])
@@ -78,12 +80,14 @@ def main() -> None:
                 axis.stairs(share, EDGES, fill=which == 1, color=colour, linewidth=1.6, label=label)
         axis.set_yscale("log")
         axis.set_ylim(1e-4, 1.5)
-        axis.set_title(f"{arm}, last third, {len(folders)} seeds", fontsize=9)
+        axis.set_title(f"{arm}: share of frames and goals by angle, last third, {len(folders)} seeds", fontsize=8)
         axis.spines[["top", "right"]].set_visible(False)
         if row == 0:
             axis.legend(frameon=False, fontsize=8)
         if row == len(arms) - 1:
             axis.set_xlabel("door angle (rad)")
+        else:
+            axis.tick_params(labelbottom=False)
     out = given.out or Path("results") / f"{given.name}.png"
     figure.savefig(out)
     print(out)
