@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def settings(overrides: list[str], folder: Path, *more: str) -> Settings:
 
 
 def _command(arguments: list[str], fault: str, said: str, file_limit: int) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests started in the background inherit an ignored Ctrl-C
     with open(said, "wb") as file:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
