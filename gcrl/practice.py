@@ -109,7 +109,8 @@ class Practice:
                 metrics |= learner.update(practice.updates_per_epoch)
         self.epoch += 1
         self.wall = time.perf_counter() - self.started
-        metrics |= {"env_steps": self.env_steps, "updates": learner.updates, "wall_s": self.wall, "collector/restarts": self.collector.restarts}
+        metrics |= {"env_steps": self.env_steps, "updates": learner.updates, "wall_s": self.wall}
+        metrics |= {"collector/restarts": self.collector.restarts}
         metrics |= {f"time/{name}": seconds for name, seconds in watch.lap().items()}
         self.log.write(epoch, metrics)
         if self.epoch % practice.checkpoint_every == 0 or self.epoch == practice.epochs:
