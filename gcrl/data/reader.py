@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -168,13 +168,18 @@ def _is_locked(error: OSError) -> bool:
     return "unable to lock file" in str(error)
 
 
+def require_format(path: Path, attributes: Mapping[str, Any], name: str, newest: int) -> None:
+    """Raise `UserError` unless a file's root `attributes` say that it is of format `name`, version 1 to `newest`."""
+    if attributes.get("format") != name:
+        raise UserError(f"{path} is an HDF5 file of another kind (format {attributes.get('format')!r}); expected format '{name}'")
+    version = int(attributes.get("format_version", 0))
+    if not 1 <= version <= newest:
+        raise UserError(f"{path} has format version {version}; expected at most {newest}: read it with a newer gcrl")
+
+
 def _header(path: Path, file: Any) -> Header:
     attributes = dict(file.attrs)
-    if attributes.get("format") != FORMAT:
-        raise UserError(f"{path} is an HDF5 file of another kind (format {attributes.get('format')!r}); expected format '{FORMAT}'")
-    version = int(attributes.get("format_version", 0))
-    if not 1 <= version <= VERSION:
-        raise UserError(f"{path} has format version {version}; expected at most {VERSION}: read it with a newer gcrl")
+    require_format(path, attributes, FORMAT, VERSION)
     try:
         header = Header.from_attributes(attributes)
     except (KeyError, ValueError, TypeError) as error:

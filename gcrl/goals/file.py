@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from envs.api import GoalSet
 from envs.errors import UserError, did_you_mean, unknown
+from gcrl.data.reader import require_format
 
 FORMAT = "gcrl-goals"
 VERSION = 1
@@ -188,11 +189,7 @@ def _open(path: Path) -> tuple[Any, GoalHeader]:
 
 def _checked(path: Path, file: Any) -> GoalHeader:
     attributes = dict(file.attrs)
-    if attributes.get("format") != FORMAT:
-        raise UserError(f"{path} is an HDF5 file of another kind (format {attributes.get('format')!r}); expected format '{FORMAT}'")
-    version = int(attributes.get("format_version", 0))
-    if not 1 <= version <= VERSION:
-        raise UserError(f"{path} has format version {version}; expected at most {VERSION}: read it with a newer gcrl")
+    require_format(path, attributes, FORMAT, VERSION)
     try:
         header = GoalHeader.from_attributes(attributes)
     except (KeyError, ValueError, TypeError) as error:
