@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import shutil
 import tempfile
+import time
 import weakref
 from pathlib import Path
 
@@ -19,6 +22,8 @@ SOLVER_ITERATIONS = 15  # enough for one arm and one body: contacts are as deep 
 # Where a body is pressed against another or against the end of its joint. With 15, what fingers hold sinks into one of them by
 # centimetres, and a hand that leans on a shut drawer into its handle by 6 mm.
 FIRM_ITERATIONS = 50
+PREFIX = "gcrl-sim-"
+DAY = 86_400.0  # s
 
 
 def _disconnect(client: int, folder: str, owner: int) -> None:
@@ -27,6 +32,27 @@ def _disconnect(client: int, folder: str, owner: int) -> None:
     if bullet.isConnected(client):
         bullet.disconnect(client)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@functools.cache
+def sweep(within: Path) -> None:
+    """Remove the folders that killed processes left in `within`: of processes that are not there, untouched for a day. Once a process."""
+    for folder in within.glob(f"{PREFIX}*"):
+        owner = folder.name.removeprefix(PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError):  # another process may be sweeping too
+            # The day is for processes elsewhere that share this folder but not our process numbers.
+            if owner.isdigit() and not _is_alive(int(owner)) and time.time() - folder.stat().st_mtime > DAY:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 class Simulation:
@@ -40,7 +66,8 @@ class Simulation:
 
     def __init__(self, iterations: int = SOLVER_ITERATIONS) -> None:
         self.client: int = bullet.connect(bullet.DIRECT)
-        self.folder = Path(tempfile.mkdtemp(prefix="gcrl-sim-"))
+        sweep(Path(tempfile.gettempdir()))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self.movers: list[int] = []  # every body that can move or has links that can
         self._finalizer = weakref.finalize(self, _disconnect, self.client, str(self.folder), os.getpid())
         bullet.setPhysicsEngineParameter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from envs.pick_place import PickPlaceEnv
 from envs.push import PUCK_START, PushEnv
 from envs.reach import ReachEnv
 from envs.robot import Robot, inverse_kinematics
-from envs.sim import Simulation
+from envs.sim import Simulation, sweep
 from envs.stack import StackEnv
 
 TASKS = {"door": DoorEnv, "push": PushEnv, "reach": ReachEnv, "pick_place": PickPlaceEnv, "stack": StackEnv}
@@ -380,3 +381,17 @@ def test_full_visuals_draw_the_shipped_meshes() -> None:
     full = arm_urdf("full")
     assert "meshes/visual/link5.obj" in full
     assert "meshes/visual" not in arm_urdf("light")
+
+
+def test_folders_that_killed_processes_left_are_removed_a_day_later(tmp_path: Path) -> None:
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    folders = {name: tmp_path / f"gcrl-sim-{name}" for name in (f"{dead}-old", f"{os.getpid()}-old", f"{dead}-new", "nameless")}
+    for folder in folders.values():
+        folder.mkdir()
+        (folder / "start.bullet").write_bytes(b"world")
+        if not folder.name.endswith("new"):
+            os.utime(folder, (0, 0))
+    sweep(tmp_path)
+    assert {name for name, folder in folders.items() if folder.exists()} == {f"{os.getpid()}-old", f"{dead}-new", "nameless"}
