@@ -1,7 +1,8 @@
 """Run learning experiments and write their results: ``python -m benchmarks.learn NAME... [--jobs 2] [--seeds 1 2]``.
 
 Every (arm, seed) is one ``gcrl practice`` whose outcome is written to ``results/NAME/ARM_seedN.json`` as it ends; what is
-there is skipped by a second start. ``results/NAME.md`` is the table. Without NAME, the experiments are listed.
+there is skipped by a second start; an arm that an earlier experiment has too is practised once. ``results/NAME.md`` is the
+table. Without NAME, the experiments are listed.
 """
 
 from __future__ import annotations
@@ -64,12 +65,30 @@ def can_resume(folder: Path, overrides: list[str]) -> bool:
     return read_settings(folder / "config.yaml") == load_settings([*overrides, f"run_dir={folder}"])
 
 
+def twin(name: str, arm: str) -> tuple[str, str] | None:
+    """Return the first (experiment, arm) that practises exactly what this one does, None where that is this one."""
+    own = EXPERIMENTS[name]
+    same = (
+        (other, its_arm)
+        for other, experiment in EXPERIMENTS.items()
+        for its_arm, overrides in experiment.arms.items()
+        if (experiment.preset, overrides) == (own.preset, own.arms[arm])
+    )
+    first = next(same)
+    return None if first == (name, arm) else first
+
+
 def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
     """Run one arm with one seed and write its result; return one line on it."""
     target = RESULTS / name / f"{arm}_seed{seed}.json"
     if target.exists():
         return f"{target}: already there"
     experiment = EXPERIMENTS[name]
+    earlier = twin(name, arm)
+    if earlier:
+        line = practise(*earlier, seed, jobs, keep)
+        source = RESULTS / earlier[0] / f"{earlier[1]}_seed{seed}.json"
+        return save(target, {**json.loads(source.read_text()), "experiment": name, "arm": arm}) if source.exists() else line
     folder = keep / name / f"{arm}_seed{seed}"
     overrides = [f"experiment={experiment.preset}", *experiment.arms[arm], f"seed={seed}"]
     started = time.perf_counter()
@@ -82,9 +101,14 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
         return f"{target}: failed ({done.returncode}): {done.stderr.strip().splitlines()[-1:]}"
     result = {"experiment": name, "arm": arm, "seed": seed, "jobs_side_by_side": jobs, "resumed": resuming}
     result |= measure(folder, overrides, time.perf_counter() - started)
+    return save(target, result)
+
+
+def save(target: Path, result: dict[str, Any]) -> str:
+    """Write an outcome and its experiment's table; return one line on it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, json.dumps(result, indent=1) + "\n")
-    write_table(name, EXPERIMENTS[name], RESULTS)
+    write_table(result["experiment"], EXPERIMENTS[result["experiment"]], RESULTS)
     return f"{target}: success {result['evaluation']['success_rate']:.3f} in {result['practice_s']:.0f} s"
 
 
