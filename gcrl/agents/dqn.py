@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,17 +11,17 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gcrl.agents import state as states
 from gcrl.agents.api import Batch, Floats, Metrics
-from gcrl.agents.inference import ACT_ROWS, VALUE_ROWS, in_chunks
+from gcrl.agents.base import GoalAgent, Valued
+from gcrl.agents.inference import ACT_ROWS, in_chunks
 from gcrl.agents.losses import finite_check, td_loss, td_target
 from gcrl.agents.networks import MLP
-from gcrl.agents.normalizer import Normalizer
-from gcrl.agents.spaces import hidden_sizes, number_of_actions, require
+from gcrl.agents.spaces import number_of_actions
+from gcrl.agents.state import adam
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
 
-class DQN:
+class DQN(GoalAgent, Valued):
     """Goal-conditioned double DQN with ε-greedy exploration and a Huber loss.
 
     epsilon: the fraction of random actions when exploring. tau: Polyak step of the target network.
@@ -45,30 +45,25 @@ class DQN:
         epsilon: float = 0.2,
         reward_range: Sequence[float] | None = None,
     ) -> None:
-        hidden = hidden_sizes("DQN", hidden)
-        for name, value, low, high in (
-            ("batch_size", batch_size, 1, 1_000_000),
-            ("discount", discount, 0.0, 0.99999),
-            ("lr", lr, 1e-8, 1.0),
-            ("tau", tau, 1e-6, 1.0),
-            ("epsilon", epsilon, 0.0, 1.0),
-        ):
-            require("DQN", name, value, low, high)
-        self.actions, self.first_action = number_of_actions(action_space, "DQN")
-        self.batch_size, self.discount, self.epsilon, self.device = batch_size, discount, epsilon, device
-        self.bounds = value_range("DQN", reward_range, discount)
-        self.normalizer = Normalizer(input_dim, goal_dim, device)
-        generator = torch.Generator().manual_seed(seed)
-        self.network = MLP([input_dim + goal_dim, *hidden, self.actions], generator).to(device)
+        super().__init__(
+            input_dim,
+            goal_dim,
+            seed=seed,
+            device=device,
+            hidden=hidden,
+            batch_size=batch_size,
+            discount=discount,
+            lr=lr,
+            tau=tau,
+            epsilon=epsilon,
+        )
+        self.actions, self.first_action = number_of_actions(action_space, self.name)
+        self.epsilon = epsilon
+        self.bounds = value_range(self.name, reward_range, discount)
+        self.actor = self.network = MLP([self.dim, *self.hidden, self.actions], self.weights).to(device)
         self.target_network = frozen_copy(self.network)
         self.targets = Polyak(tau, (self.target_network, self.network))
-        self.learner = states.Learner(
-            "DQN",
-            networks={"network": self.network, "target_network": self.target_network},
-            optimizers={"network": states.adam(lr, self.network)},
-            normalizer=self.normalizer,
-            generator=generator,
-        )
+        self.assemble({"network": adam(lr, self.network)}, network=self.network, target_network=self.target_network)
 
     def act(self, inputs: Floats, goals: Floats, explore: Sequence[np.random.Generator] | None = None) -> NDArray[np.int64]:
         """Return (n,) int64 actions: the best by value, or ε-greedy where `explore` is given."""
@@ -77,16 +72,9 @@ class DQN:
             best = np.array([self._explore(action, generator) for action, generator in zip(best, explore)], dtype=np.int64)
         return best + self.first_action
 
-    def value(self, inputs: Floats, goals: Floats) -> Floats:
-        """Return (n,) the best action's discounted return (reward units) toward each goal."""
-        values: Floats = in_chunks(self._values, inputs, goals, VALUE_ROWS, self.device).max(-1)
-        return values
-
     def update(self, batch: Batch) -> Metrics:
         """Take one gradient step; metrics are 0-d tensors, ``finite`` is the loss."""
-        rows = len(batch.rewards)
-        both = self.normalizer(torch.cat([batch.inputs, batch.next_inputs]), torch.cat([batch.goals, batch.goals]))
-        now, after = both[:rows], both[rows:]
+        now, after = self.now_and_after(batch)
         with torch.no_grad():
             chosen = self.network(after).argmax(-1, keepdim=True)
             next_values = self.target_network(after).gather(-1, chosen).squeeze(-1)
@@ -98,30 +86,14 @@ class DQN:
         self.learner.updates += 1
         return {**metrics, "finite": finite_check(metrics)}
 
-    def set_normalizer(self, inputs_mean: Floats, inputs_std: Floats, goals_mean: Floats, goals_std: Floats) -> None:
-        """Standardise network inputs from now on: (i,), (i,), (k,), (k,); raises `UserError` for other shapes."""
-        self.normalizer.set(inputs_mean, inputs_std, goals_mean, goals_std)
-
-    def actor_state(self) -> dict[str, NDArray[Any]]:
-        """Return a copy of the network's weights and the normalizer, as flat numpy arrays."""
-        return states.actor_state(self.network, self.normalizer)
-
-    def load_actor_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Act like the agent whose `actor_state` this is; raises `UserError` where it does not fit."""
-        states.load_actor_state(self.network, self.normalizer, state, "DQN")
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return a copy of networks, optimiser, normalizer, generator and counter."""
-        return self.learner.state()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on exactly where `state_dict` was taken; raises `UserError` for missing or altered parts."""
-        self.learner.load(state)
-
     def _explore(self, best: int, generator: np.random.Generator) -> int:
         # Drawn whether used or not, so that a row's stream does not depend on what was drawn before.
         random = int(generator.integers(self.actions))
         return random if generator.random() < self.epsilon else int(best)
+
+    def row_values(self, rows: Tensor) -> Tensor:
+        values: Tensor = self.network(rows)
+        return values.amax(-1)
 
     def _values(self, inputs: Tensor, goals: Tensor) -> Tensor:
         values: Tensor = self.network(self.normalizer(inputs, goals))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -48,7 +52,23 @@ class Critics(nn.Module):
         return torch.cat([member(x, frozen) for member in list(self.members)[:members]], -1).t()
 
 
-class GaussianActor(nn.Module):
+class Gaussian(nn.Module, ABC):
+    """A policy that is Gaussian before `squash` carries it into [-1, 1]."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log standard deviation before squashing, both (n, a)."""
+
+    @abstractmethod
+    def mode(self, x: Tensor) -> Tensor:
+        """Return the likeliest actions before exploration, (n, a) in [-1, 1]."""
+
+    @abstractmethod
+    def squash(self, raw: NDArray[Any]) -> NDArray[Any]:
+        """Return the actions that raw samples (n, a) stand for."""
+
+
+class GaussianActor(Gaussian):
     """A Gaussian squashed by tanh into (-1, 1) per action dimension.
 
     Haarnoja et al. 2018, "Soft actor-critic algorithms and applications", app. C.
@@ -59,9 +79,16 @@ class GaussianActor(nn.Module):
         self.body = MLP([in_dim, *hidden, 2 * action_dim], generator)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log standard deviation before squashing, both (n, a)."""
         mean, log_std = self.body(x).chunk(2, dim=-1)
         return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
+
+    def mode(self, x: Tensor) -> Tensor:
+        mean: Tensor = self.body(x).chunk(2, dim=-1)[0]
+        return mean.tanh()
+
+    def squash(self, raw: NDArray[Any]) -> NDArray[Any]:
+        actions: NDArray[Any] = np.tanh(raw)
+        return actions
 
     def sample(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Return squashed actions (n, a) and their log densities (n,) for standard normal `noise` (n, a)."""

@@ -14,6 +14,23 @@ from torch import Tensor
 from envs.errors import UserError
 from gcrl.agents.api import Floats
 
+# Lowest and highest values of hyperparameters, by the name that they have in every agent.
+RANGES: dict[str, tuple[float, float]] = {
+    "batch_size": (1, 1_000_000),
+    "discount": (0.0, 0.99999),
+    "lr": (1e-8, 1.0),
+    "tau": (1e-6, 1.0),
+    "critics": (1, 100),
+    "temperature": (1e-6, 1e6),
+    "policy_delay": (1, 1000),
+    "target_noise": (0.0, 10.0),
+    "target_noise_clip": (0.0, 10.0),
+    "exploration_noise": (0.0, 10.0),
+    "random_actions": (0.0, 1.0),
+    "action_l2": (0.0, 1e6),
+    "epsilon": (0.0, 1.0),
+}
+
 
 class ActionRange:
     """The affine map between actions in [low, high] (the environment's) and in [-1, 1] (the networks'), both (..., a).
@@ -48,6 +65,12 @@ def require(owner: str, name: str, value: float, low: float, high: float) -> Non
     if not number or not low <= value <= high:
         nearest = f"; nearest valid: {min(max(value, low), high)}" if number and value == value else ""
         raise UserError(f"{owner} {name}={value!r} is out of range; expected a number in [{low}, {high}]{nearest}")
+
+
+def require_all(owner: str, **values: float) -> None:
+    """Raise `UserError` unless each hyperparameter lies in its range of `RANGES`."""
+    for name, value in values.items():
+        require(owner, name, value, *RANGES[name])
 
 
 def hidden_sizes(owner: str, hidden: Sequence[int]) -> tuple[int, ...]:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from gcrl.agents import state as states
 from gcrl.agents.api import Batch, Floats, Metrics
-from gcrl.agents.inference import ACT_ROWS, VALUE_ROWS, in_chunks
+from gcrl.agents.base import GoalAgent, Valued
+from gcrl.agents.inference import ACT_ROWS, in_chunks
 from gcrl.agents.losses import deterministic_actor_loss, finite_check, td_loss, td_target
 from gcrl.agents.networks import Critics, DeterministicActor
-from gcrl.agents.normalizer import Normalizer
-from gcrl.agents.spaces import ActionRange, hidden_sizes, require
+from gcrl.agents.spaces import ActionRange
+from gcrl.agents.state import adam
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
 
-class TD3:
+class TD3(GoalAgent, Valued):
     """Goal-conditioned TD3. All noises are in units of half the action range.
 
     DDPG is ``critics=1, policy_delay=1, target_noise=0``. HER's settings are DDPG with ``exploration_noise=0.2,
@@ -56,43 +55,40 @@ class TD3:
         action_l2: float = 0.0,
         reward_range: Sequence[float] | None = None,
     ) -> None:
-        hidden = hidden_sizes("TD3", hidden)
-        for name, value, low, high in (
-            ("batch_size", batch_size, 1, 1_000_000),
-            ("discount", discount, 0.0, 0.99999),
-            ("lr", lr, 1e-8, 1.0),
-            ("tau", tau, 1e-6, 1.0),
-            ("critics", critics, 1, 100),
-            ("policy_delay", policy_delay, 1, 1000),
-            ("target_noise", target_noise, 0.0, 10.0),
-            ("target_noise_clip", target_noise_clip, 0.0, 10.0),
-            ("exploration_noise", exploration_noise, 0.0, 10.0),
-            ("random_actions", random_actions, 0.0, 1.0),
-            ("action_l2", action_l2, 0.0, 1e6),
-        ):
-            require("TD3", name, value, low, high)
-        self.range = ActionRange(action_space, "TD3", device)
-        self.batch_size, self.discount, self.device = batch_size, discount, device
+        super().__init__(
+            input_dim,
+            goal_dim,
+            seed=seed,
+            device=device,
+            hidden=hidden,
+            batch_size=batch_size,
+            discount=discount,
+            lr=lr,
+            tau=tau,
+            critics=critics,
+            policy_delay=policy_delay,
+            target_noise=target_noise,
+            target_noise_clip=target_noise_clip,
+            exploration_noise=exploration_noise,
+            random_actions=random_actions,
+            action_l2=action_l2,
+        )
+        self.range = ActionRange(action_space, self.name, device)
         self.policy_delay, self.action_l2 = policy_delay, action_l2
         self.target_noise, self.target_noise_clip = target_noise, target_noise_clip
         self.exploration_noise, self.random_actions = exploration_noise, random_actions
-        self.bounds = value_range("TD3", reward_range, discount)
-        self.normalizer = Normalizer(input_dim, goal_dim, device)
-
-        weights = torch.Generator().manual_seed(seed)
-        dim = input_dim + goal_dim
-        self.actor = DeterministicActor(dim, self.range.dim, hidden, weights).to(device)
-        self.critics = Critics(critics, dim + self.range.dim, hidden, weights).to(device)
+        self.bounds = value_range(self.name, reward_range, discount)
+        self.actor = DeterministicActor(self.dim, self.range.dim, self.hidden, self.weights).to(device)
+        self.critics = Critics(critics, self.dim + self.range.dim, self.hidden, self.weights).to(device)
         self.target_actor = frozen_copy(self.actor)
         self.target_critics = frozen_copy(self.critics)
         self.targets = Polyak(tau, (self.target_actor, self.actor), (self.target_critics, self.critics))
-        trained: dict[str, nn.Module] = {"actor": self.actor, "critics": self.critics}
-        self.learner = states.Learner(
-            "TD3",
-            networks=trained | {"target_actor": self.target_actor, "target_critics": self.target_critics},
-            optimizers={name: states.adam(lr, network) for name, network in trained.items()},
-            normalizer=self.normalizer,
-            generator=torch.Generator(device).manual_seed(seed),
+        self.assemble(
+            {"actor": adam(lr, self.actor), "critics": adam(lr, self.critics)},
+            actor=self.actor,
+            critics=self.critics,
+            target_actor=self.target_actor,
+            target_critics=self.target_critics,
         )
 
     def act(self, inputs: Floats, goals: Floats, explore: Sequence[np.random.Generator] | None = None) -> Floats:
@@ -102,19 +98,12 @@ class TD3:
             unit = np.stack([self._explore(row, generator) for row, generator in zip(unit, explore)])
         return self.range.from_unit(unit)
 
-    def value(self, inputs: Floats, goals: Floats) -> Floats:
-        """Return (n,) the least critic's discounted return (reward units) of the policy toward each goal."""
-        return in_chunks(self._value, inputs, goals, VALUE_ROWS, self.device)
-
     def update(self, batch: Batch) -> Metrics:
         """Take one gradient step of the critics, and every `policy_delay` calls one of the actor and the targets.
 
         Metrics are 0-d tensors; ``finite`` is the sum of the losses; ``actor_loss`` is there when the actor was updated.
         """
-        rows = len(batch.rewards)
-        both = self.normalizer(torch.cat([batch.inputs, batch.next_inputs]), torch.cat([batch.goals, batch.goals]))
-        now, after = both[:rows], both[rows:]
-
+        now, after = self.now_and_after(batch)
         with torch.no_grad():
             next_actions = self._smoothed(self.target_actor(after))
             next_values = self.target_critics(torch.cat([after, next_actions], -1)).amin(0)
@@ -133,26 +122,6 @@ class TD3:
             self.targets.step()
         return {**metrics, "finite": finite_check(metrics)}
 
-    def set_normalizer(self, inputs_mean: Floats, inputs_std: Floats, goals_mean: Floats, goals_std: Floats) -> None:
-        """Standardise network inputs from now on: (i,), (i,), (k,), (k,); raises `UserError` for other shapes."""
-        self.normalizer.set(inputs_mean, inputs_std, goals_mean, goals_std)
-
-    def actor_state(self) -> dict[str, NDArray[Any]]:
-        """Return a copy of the actor's weights and the normalizer, as flat numpy arrays."""
-        return states.actor_state(self.actor, self.normalizer)
-
-    def load_actor_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Act like the agent whose `actor_state` this is; raises `UserError` where it does not fit."""
-        states.load_actor_state(self.actor, self.normalizer, state, "TD3")
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return a copy of networks, optimisers, normalizer, generator and counter."""
-        return self.learner.state()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on exactly where `state_dict` was taken; raises `UserError` for missing or altered parts."""
-        self.learner.load(state)
-
     def _explore(self, unit: Floats, generator: np.random.Generator) -> Floats:
         # Drawn whether used or not, so that a row's stream does not depend on what was drawn before.
         noise = generator.standard_normal(len(unit), dtype=np.float32)
@@ -170,7 +139,6 @@ class TD3:
         actions: Tensor = self.actor(self.normalizer(inputs, goals))
         return actions
 
-    def _value(self, inputs: Tensor, goals: Tensor) -> Tensor:
-        rows = self.normalizer(inputs, goals)
+    def row_values(self, rows: Tensor) -> Tensor:
         values: Tensor = self.critics(torch.cat([rows, self.actor(rows)], -1))
         return values.amin(0)

@@ -1,0 +1,121 @@
+"""What agents have in common beside their losses: acting, checkpoints, the normaliser."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gcrl.agents import state as states
+from gcrl.agents.api import Batch, Floats
+from gcrl.agents.inference import ACT_ROWS, VALUE_ROWS, in_chunks
+from gcrl.agents.networks import Gaussian
+from gcrl.agents.normalizer import Normalizer
+from gcrl.agents.spaces import ActionRange, hidden_sizes, require_all
+
+
+class GoalAgent:
+    """A learner around an ``actor``, the network that acting needs.
+
+    A subclass makes its networks from ``self.weights``, then calls `assemble`; it writes ``act`` and ``update``, and is `Valued`
+    where it has values.
+    """
+
+    actor: nn.Module
+
+    def __init__(
+        self,
+        input_dim: int,
+        goal_dim: int,
+        *,
+        seed: int,
+        device: str,
+        hidden: Sequence[int],
+        batch_size: int,
+        discount: float,
+        **ranged: float,
+    ) -> None:
+        self.name = type(self).__name__
+        self.hidden = hidden_sizes(self.name, hidden)
+        require_all(self.name, batch_size=batch_size, discount=discount, **ranged)
+        self.batch_size, self.discount, self.device = batch_size, discount, device
+        self.dim = input_dim + goal_dim
+        self.normalizer = Normalizer(input_dim, goal_dim, device)
+        self.weights = torch.Generator().manual_seed(seed)
+        self.seed = seed
+
+    def assemble(self, optimizers: Mapping[str, torch.optim.Optimizer], **networks: nn.Module) -> None:
+        """Say what is learnt: all `networks` are saved with a checkpoint, each of `optimizers` steps under its name."""
+        generator = torch.Generator(self.device).manual_seed(self.seed)
+        self.learner = states.Learner(self.name, networks, dict(optimizers), self.normalizer, generator)
+
+    def now_and_after(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return standardised rows (B, i + k) before and after each transition, both with the batch's goals."""
+        rows = len(batch.rewards)
+        both = self.normalizer(torch.cat([batch.inputs, batch.next_inputs]), torch.cat([batch.goals, batch.goals]))
+        return both[:rows], both[rows:]
+
+    def set_normalizer(self, inputs_mean: Floats, inputs_std: Floats, goals_mean: Floats, goals_std: Floats) -> None:
+        """Standardise network inputs from now on: (i,), (i,), (k,), (k,); raises `UserError` for other shapes."""
+        self.normalizer.set(inputs_mean, inputs_std, goals_mean, goals_std)
+
+    def actor_state(self) -> dict[str, NDArray[Any]]:
+        """Return a copy of the actor's weights and the normalizer, as flat numpy arrays."""
+        return states.actor_state(self.actor, self.normalizer)
+
+    def load_actor_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Act like the agent whose `actor_state` this is; raises `UserError` where it does not fit."""
+        states.load_actor_state(self.actor, self.normalizer, state, self.name)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of networks, optimisers, normalizer, generator and counter."""
+        return self.learner.state()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken; raises `UserError` for missing or altered parts."""
+        self.learner.load(state)
+
+
+class Valued(ABC):
+    """The capability of an agent to tell what it expects."""
+
+    device: str
+    normalizer: Normalizer
+
+    def value(self, inputs: Floats, goals: Floats) -> Floats:
+        """Return (n,) the discounted return (reward units) that the agent expects of its deterministic policy toward each goal."""
+        return in_chunks(lambda s, g: self.row_values(self.normalizer(s, g)), inputs, goals, VALUE_ROWS, self.device)
+
+    @abstractmethod
+    def row_values(self, rows: Tensor) -> Tensor:
+        """Return (n,) values of standardised rows (n, i + k)."""
+
+
+class GaussianAgent(GoalAgent):
+    """An agent that acts by a Gaussian policy on a bounded Box: samples of it to explore, else its mode."""
+
+    actor: Gaussian
+
+    def __init__(self, input_dim: int, goal_dim: int, action_space: spaces.Space[Any], *, device: str, **shared: Any) -> None:
+        super().__init__(input_dim, goal_dim, device=device, **shared)
+        self.range = ActionRange(action_space, self.name, device)
+
+    def act(self, inputs: Floats, goals: Floats, explore: Sequence[np.random.Generator] | None = None) -> Floats:
+        """Return (n, a) actions in the environment's range: samples, or the mode without `explore`; a NaN stays in its row."""
+        if explore is None:
+            return self.range.from_unit(in_chunks(self._mode, inputs, goals, ACT_ROWS, self.device))
+        mean, log_std = np.split(in_chunks(self._moments, inputs, goals, ACT_ROWS, self.device), 2, axis=-1)
+        noise = np.stack([generator.standard_normal(self.range.dim, dtype=np.float32) for generator in explore])
+        return self.range.from_unit(self.actor.squash(mean + np.exp(log_std) * noise))
+
+    def _moments(self, inputs: Tensor, goals: Tensor) -> Tensor:
+        return torch.cat(self.actor(self.normalizer(inputs, goals)), -1)
+
+    def _mode(self, inputs: Tensor, goals: Tensor) -> Tensor:
+        return self.actor.mode(self.normalizer(inputs, goals))
