@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from representations.points import PointEncoder
+
 STRIDE = 16  # pixels that one cell of the last feature map stands for
 CHANNELS = (16, 32, 64)
 
@@ -74,12 +76,15 @@ class Decoder(nn.Module):
         return pictures[:, :, : self._height, : self._width]
 
 
-class Networks(nn.Module):
-    """Encoder, decoder and mean picture under one roof, so that they share an optimiser and a state."""
+ENCODERS: dict[str, type[nn.Module]] = {"conv": Encoder, "points": PointEncoder}
 
-    def __init__(self, height: int, width: int, channels: int, latent_dim: int) -> None:
+
+class Networks(nn.Module):
+    """Encoder, decoder and mean picture under one roof, so that they share an optimiser and a state; encoder: one of ENCODERS."""
+
+    def __init__(self, height: int, width: int, channels: int, latent_dim: int, encoder: str = "conv") -> None:
         super().__init__()
         self.mean: torch.Tensor
         self.register_buffer("mean", torch.full((channels, height, width), 0.5))  # of the frames of the first fit
-        self.encoder = Encoder(height, width, channels, latent_dim)
+        self.encoder: nn.Module = ENCODERS[encoder](height, width, channels, latent_dim)
         self.decoder = Decoder(height, width, channels, latent_dim)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from representations.api import DrawRows, Experience, Floats, Observations, Rows
 from representations.checks import at_least, image_size, one_of, positive
 from representations.chunks import in_chunks
-from representations.conv import Networks
+from representations.conv import ENCODERS, Networks
 from representations.elbo import combine, gaussian_log_prob, kl_to_unit, log_importance_weight
 from representations.holdout import HoldOut
 from representations.init import seeded
@@ -32,6 +32,7 @@ class VAE:
     ``log_prob``, under p(z) = N(0, I); estimator: ``importance`` (the paper's) or ``elbo``.
     scale_latents: multiply each latent by its effect on the picture. centre: learn the difference from the mean picture, which halves
     the reconstruction error in the same steps but spends latents on small moving parts, so that distance follows the large ones less.
+    encoder: ``conv``, or ``points`` for feature points (`PointEncoder`), which keeps latents linear in where small things are.
     Source: RIG (2018), section 4; Skew-Fit (2019), section 4.2 and appendix. Raises `UserError` where `key` is no picture or an argument
     is out of range.
     """
@@ -56,6 +57,7 @@ class VAE:
         samples: int = 10,
         estimator: str = "importance",
         centre: bool = False,
+        encoder: str = "conv",
         key: str = "image",
     ) -> None:
         height, width, channels = image_size(observation_space, key, "VAE")
@@ -66,6 +68,7 @@ class VAE:
         positive("VAE", "decoder_sigma", decoder_sigma)
         positive("VAE", "lr", lr)
         one_of("VAE", "estimator", estimator, ("importance", "elbo"))
+        one_of("VAE", "encoder", encoder, tuple(ENCODERS))
         self.keys = (key,)
         self.latent_dim = latent_dim
         self._device = torch.device(device)
@@ -75,7 +78,7 @@ class VAE:
         self._scale_latents, self._centre = scale_latents, centre
         self._effect = np.ones(latent_dim, np.float32)
         self._prior_mean, self._prior_factor = np.zeros(latent_dim, np.float32), np.eye(latent_dim, dtype=np.float32)
-        networks = seeded(lambda: Networks(height, width, channels, latent_dim), seed)
+        networks = seeded(lambda: Networks(height, width, channels, latent_dim, encoder), seed)
         self._networks: Networks = networks.to(memory_format=torch.channels_last).to(self._device)  # type: ignore[call-overload]
         self._optimizer = torch.optim.Adam(self._networks.parameters(), lr=lr, fused=True)
 
