@@ -10,7 +10,13 @@ import torch
 from gymnasium import spaces
 
 from gcrl.agents.api import Batch
+from gcrl.agents.awac import AWAC
+from gcrl.agents.crl import CRL
 from gcrl.agents.dqn import DQN
+from gcrl.agents.gcbc import GCBC
+from gcrl.agents.iql import IQL
+from gcrl.agents.ivl import IVL
+from gcrl.agents.qrl import QRL
 from gcrl.agents.sac import SAC
 from gcrl.agents.td3 import TD3
 
@@ -20,12 +26,26 @@ DDPG = {"critics": 1, "policy_delay": 1, "target_noise": 0.0}
 HER = {**DDPG, "exploration_noise": 0.2, "random_actions": 0.3, "action_l2": 1.0, "reward_range": (-1.0, 0.0)}
 
 
+CLASSES: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "sac": (SAC, {}),
+    "td3": (TD3, {}),
+    "ddpg": (TD3, HER),
+    "awac": (AWAC, {}),
+    "iql": (IQL, {}),
+    "gciql": (IQL, {"improvement": "value", "layer_norm": True}),
+    "ivl": (IVL, {}),
+    "gcbc": (GCBC, {}),
+    "crl": (CRL, {"latent": 8}),
+    "qrl": (QRL, {"latent": 16}),
+}
+
+
 def tensors(*arrays: Any) -> Batch:
     """Return a batch of (inputs, actions, rewards, next_inputs, terminated, goals); whole-number actions stay whole."""
     return Batch(*(torch.as_tensor(a if np.asarray(a).dtype == np.int64 else np.asarray(a, np.float32)) for a in arrays))
 
 
-def random_batch(rng: np.random.Generator, space: spaces.Space[Any] = BOX, rows: int = 32) -> Batch:
+def random_batch(rng: np.random.Generator, space: spaces.Space[Any] = BOX, rows: int = 32, goals: int = 2) -> Batch:
     if isinstance(space, spaces.Box):
         actions: Any = rng.uniform(space.low, space.high, (rows, 2))
     else:
@@ -36,17 +56,25 @@ def random_batch(rng: np.random.Generator, space: spaces.Space[Any] = BOX, rows:
         rng.normal(size=rows),
         rng.normal(size=(rows, 3)),
         rng.integers(2, size=rows).astype(np.float32),
-        rng.normal(size=(rows, 2)),
+        rng.normal(size=(rows, goals)),
     )
 
 
 def small(kind: str, seed: int = 0, **more: Any) -> Any:
-    """Return an agent of 3 inputs and 2 goal parameters with networks that are quick to run."""
+    """Return an agent of 3 inputs and `goals_of` goal parameters with networks that are quick to run."""
     if kind == "dqn":
         return DQN(3, 2, spaces.Discrete(4), seed=seed, **({"hidden": (16, 16)} | more))
-    classes: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {"sac": (SAC, {}), "td3": (TD3, {}), "ddpg": (TD3, HER)}
-    cls, settings_ = classes[kind]
-    return cls(3, 2, WIDE, seed=seed, **({"hidden": (16, 16)} | settings_ | more))
+    cls, settings_ = CLASSES[kind]
+    return cls(3, goals_of(kind), WIDE, seed=seed, **({"hidden": (16, 16)} | settings_ | more))
+
+
+def goals_of(kind: str) -> int:
+    """Return the number of goal parameters of `small` agents: distances are between states, so as many as inputs there."""
+    return 3 if kind == "qrl" else 2
+
+
+def batch_of(kind: str, rng: np.random.Generator) -> Batch:
+    return random_batch(rng, space_of(kind), goals=goals_of(kind))
 
 
 def space_of(kind: str) -> spaces.Space[Any]:
@@ -68,4 +96,4 @@ def same(one: Any, other: Any) -> bool:
     return a.keys() == b.keys() and all(a[key].dtype == b[key].dtype and np.array_equal(a[key], b[key]) for key in a)
 
 
-KINDS = ["sac", "td3", "ddpg", "dqn"]
+KINDS = [*CLASSES, "dqn"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from agent_cases import BOX, KINDS, WIDE, flat, generators, random_batch, same, small, space_of, tensors
+from agent_cases import BOX, CLASSES, KINDS, WIDE, batch_of, flat, generators, goals_of, random_batch, same, small, tensors
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,17 +41,18 @@ def test_same_seed_and_batches_give_the_same_bits(kind: str) -> None:
     for agent in agents:
         rng = np.random.default_rng(0)
         for _ in range(5):
-            agent.update(random_batch(rng, space_of(kind)))
+            agent.update(batch_of(kind, rng))
     assert same(agents[0].state_dict(), agents[1].state_dict())
     assert not same(agents[0].actor_state(), agents[2].actor_state())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_goes_on_from_a_saved_state_bit_by_bit(kind: str) -> None:
-    batches = [random_batch(np.random.default_rng(i), space_of(kind)) for i in range(14)]
+    batches = [batch_of(kind, np.random.default_rng(i)) for i in range(14)]
     through, saved, fresh = small(kind, seed=1), small(kind, seed=1), small(kind, seed=99)
+    goals = goals_of(kind)
     for agent in (through, saved):
-        agent.set_normalizer(np.ones(3, np.float32), np.full(3, 2, np.float32), np.zeros(2, np.float32), np.ones(2, np.float32))
+        agent.set_normalizer(np.ones(3, np.float32), np.full(3, 2, np.float32), np.zeros(goals, np.float32), np.ones(goals, np.float32))
     for batch in batches:
         through.update(batch)
     for batch in batches[:7]:
@@ -72,20 +73,21 @@ def test_a_state_saved_before_the_first_update_can_be_loaded(kind: str) -> None:
     agent, other = small(kind, seed=1), small(kind, seed=2)
     other.load_state_dict(agent.state_dict())
     for each in (agent, other):
-        each.update(random_batch(np.random.default_rng(0), space_of(kind)))
+        each.update(batch_of(kind, np.random.default_rng(0)))
     assert same(agent.state_dict(), other.state_dict())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_agent_acts_alike_from_the_actor_state_alone(kind: str) -> None:
     agent, actor = small(kind, seed=1), small(kind, seed=2)
-    agent.set_normalizer(np.ones(3, np.float32), np.full(3, 2, np.float32), np.ones(2, np.float32), np.full(2, 3, np.float32))
+    n = goals_of(kind)
+    agent.set_normalizer(np.ones(3, np.float32), np.full(3, 2, np.float32), np.ones(n, np.float32), np.full(n, 3, np.float32))
     state = agent.actor_state()
     kept = {name: value.copy() for name, value in state.items()}
     inputs, goals = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
-    goals = goals[:, :2]
+    goals = goals[:, :n]
     expected, explored = agent.act(inputs, goals, None), agent.act(inputs, goals, generators(5))
-    agent.update(random_batch(np.random.default_rng(0), space_of(kind)))
+    agent.update(batch_of(kind, np.random.default_rng(0)))
     assert same(state, kept)  # a snapshot, not a view
     actor.load_actor_state(state)
     np.testing.assert_array_equal(actor.act(inputs, goals, None), expected)
@@ -97,11 +99,12 @@ def test_another_agent_acts_alike_from_the_actor_state_alone(kind: str) -> None:
 def test_a_row_acts_alike_whatever_is_beside_it(n: int, row: int, kind: str) -> None:
     row %= n
     rng = np.random.default_rng(n)
-    inputs, goals = rng.normal(size=(n, 3)).astype(np.float32), rng.normal(size=(n, 2)).astype(np.float32)
+    inputs, goals = rng.normal(size=(n, 3)).astype(np.float32), rng.normal(size=(n, goals_of(kind))).astype(np.float32)
     agent = small(kind, hidden=(64, 64))
     alone = agent.act(inputs[[row]], goals[[row]], [generators(n)[row]])
     np.testing.assert_array_equal(agent.act(inputs, goals, generators(n))[row], alone[0])
-    np.testing.assert_array_equal(agent.value(inputs, goals)[row], agent.value(inputs[[row]], goals[[row]])[0])
+    if kind != "gcbc":  # which has no values
+        np.testing.assert_array_equal(agent.value(inputs, goals)[row], agent.value(inputs[[row]], goals[[row]])[0])
     broken = np.where(np.arange(n)[:, None] == row, inputs, np.nan).astype(np.float32)
     np.testing.assert_array_equal(agent.act(broken, goals, generators(n))[row], alone[0])
 
@@ -110,11 +113,11 @@ def test_a_row_acts_alike_whatever_is_beside_it(n: int, row: int, kind: str) -> 
 
 
 @settings(max_examples=20, deadline=None)
-@given(kind=st.sampled_from(["sac", "td3", "ddpg"]), scale=st.floats(0.0, 1e6), explore=st.booleans())
+@given(kind=st.sampled_from(list(CLASSES)), scale=st.floats(0.0, 1e6), explore=st.booleans())
 def test_actions_lie_in_the_environments_range(kind: str, scale: float, explore: bool) -> None:
     rng = np.random.default_rng(0)
-    agent = small(kind, **({} if kind == "sac" else {"exploration_noise": 5.0}))
-    rows = (scale * rng.normal(size=(16, 5))).astype(np.float32)
+    agent = small(kind, **({"exploration_noise": 5.0} if kind in ("td3", "ddpg") else {}))
+    rows = (scale * rng.normal(size=(16, 3 + goals_of(kind)))).astype(np.float32)
     actions = agent.act(rows[:, :3], rows[:, 3:], generators(16) if explore else None)
     assert actions.shape == (16, 2)
     assert actions.dtype == np.float32
@@ -255,12 +258,19 @@ def test_inputs_are_standardised_and_clipped() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_loss_that_is_not_finite_shows_in_the_metrics(kind: str) -> None:
     agent = small(kind)
-    batch = random_batch(np.random.default_rng(0), space_of(kind))
+    batch = batch_of(kind, np.random.default_rng(0))
     assert np.isfinite(float(agent.update(batch)["finite"]))
+    batch.inputs[3] = torch.nan
+    assert not np.isfinite(float(agent.update(batch)["finite"]))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("gcbc", "crl", "qrl")])
+def test_agents_that_learn_from_rewards_show_one_that_is_not_finite(kind: str) -> None:
+    agent, batch = small(kind), batch_of(kind, np.random.default_rng(0))
     batch.rewards[3] = torch.nan
     metrics = agent.update(batch)
     assert not np.isfinite(float(metrics["finite"]))
-    assert {"critic_loss", "q_mean", "q_min", "q_max"} <= metrics.keys()
+    assert kind == "ivl" or {"critic_loss", "q_mean", "q_min", "q_max"} <= metrics.keys()
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------------------
@@ -298,8 +308,8 @@ def test_bad_input_is_one_line_that_names_what_was_expected(build: Callable[[], 
 def test_an_altered_checkpoint_is_refused(kind: str, data: st.DataObject) -> None:
     """A missing leaf or a tensor of another shape is named, whichever it is."""
     agent = small(kind)
-    agent.update(random_batch(np.random.default_rng(0), space_of(kind)))
-    agent.update(random_batch(np.random.default_rng(1), space_of(kind)))
+    agent.update(batch_of(kind, np.random.default_rng(0)))
+    agent.update(batch_of(kind, np.random.default_rng(1)))
     state = agent.state_dict()
     path = data.draw(st.sampled_from(sorted(flat(state)))).split("/")[1:]
     owner = state

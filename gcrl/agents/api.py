@@ -19,7 +19,8 @@ class Batch:
     """A relabelled minibatch of B transitions, on the learner's device.
 
     inputs, next_inputs: (B, i). actions: (B, a) float, or (B,) int64 for discrete actions. rewards, terminated: (B,) float32.
-    goals: (B, k).
+    goals: (B, k). actor_goals: (B, k), what the policy is improved toward where that differs from what values are learnt for, as in
+    OGBench; None: `goals`.
     """
 
     inputs: torch.Tensor
@@ -28,6 +29,7 @@ class Batch:
     next_inputs: torch.Tensor
     terminated: torch.Tensor
     goals: torch.Tensor
+    actor_goals: torch.Tensor | None = None
 
 
 @runtime_checkable

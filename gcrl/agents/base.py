@@ -38,7 +38,7 @@ class GoalAgent:
         device: str,
         hidden: Sequence[int],
         batch_size: int,
-        discount: float,
+        discount: float = 0.0,
         **ranged: float,
     ) -> None:
         self.name = type(self).__name__
@@ -60,6 +60,15 @@ class GoalAgent:
         rows = len(batch.rewards)
         both = self.normalizer(torch.cat([batch.inputs, batch.next_inputs]), torch.cat([batch.goals, batch.goals]))
         return both[:rows], both[rows:]
+
+    def toward_actor_goals(self, batch: Batch, now: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Return standardised rows (B, i + k) with the goals that the policy is improved toward; `now` where those are the batch's goals.
+
+        inputs: (B, i), by default those before each transition.
+        """
+        if batch.actor_goals is None:
+            return now
+        return self.normalizer(batch.inputs if inputs is None else inputs, batch.actor_goals)
 
     def set_normalizer(self, inputs_mean: Floats, inputs_std: Floats, goals_mean: Floats, goals_std: Floats) -> None:
         """Standardise network inputs from now on: (i,), (i,), (k,), (k,); raises `UserError` for other shapes."""

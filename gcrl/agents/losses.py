@@ -57,6 +57,38 @@ def deterministic_actor_loss(values: Tensor, actions: Tensor, action_l2: float =
     return loss, {"actor_loss": loss.detach()}
 
 
+def expectile_loss(error: Tensor, expectile: float, advantage: Tensor | None = None) -> Tensor:
+    """Return E[|τ - 1(A < 0)| error²], with A = `advantage` or else the error itself.
+
+    Minimised by the τ-expectile of what `error` is the excess of (Kostrikov et al. 2021, eq. 3).
+    """
+    weighing = error if advantage is None else advantage
+    return (torch.where(weighing < 0, 1.0 - expectile, expectile) * error.square()).mean()
+
+
+def advantage_weighted_loss(log_prob: Tensor, advantage: Tensor, inverse_temperature: float, most: float = 100.0) -> Loss:
+    """Return -E[min(exp(β A), `most`) log π(a|s, g)] for rows (B,).
+
+    Peng et al. 2019, "Advantage-weighted regression", alg. 1; Nair et al. 2020, "AWAC", eq. 13 (β = 1/λ); Kostrikov et al. 2021, eq. 7.
+    """
+    weight = (inverse_temperature * advantage.detach()).exp().clamp(max=most)
+    loss = -(weight * log_prob).mean()
+    capped = (weight >= most).float().mean()
+    return loss, {"actor_loss": loss.detach(), "advantage": advantage.detach().mean(), "weights_capped": capped}
+
+
+def value_and_clone_loss(values: Tensor, log_prob: Tensor, weight: float) -> Loss:
+    """Return -E[Q(s, π(s))] / E|Q| - `weight` E[log π(a|s, g)] for rows (B,): TD3+BC's compromise (Fujimoto & Gu 2021, eq. 3 and 5)."""
+    loss = -values.mean() / values.detach().abs().mean().clamp(min=1e-6) - weight * log_prob.mean()
+    return loss, {"actor_loss": loss.detach(), "clone_log_prob": log_prob.detach().mean()}
+
+
+def clone_loss(log_prob: Tensor) -> Loss:
+    """Return -E[log π(a|s, g)] for rows (B,): behavioural cloning."""
+    loss = -log_prob.mean()
+    return loss, {"actor_loss": loss.detach()}
+
+
 def finite_check(metrics: Mapping[str, Tensor]) -> Tensor:
     """Return the sum of all losses among `metrics` (0-d): finite exactly when each of them is."""
     losses = [value for name, value in metrics.items() if name.endswith("_loss")]

@@ -29,6 +29,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "random_actions": (0.0, 1.0),
     "action_l2": (0.0, 1e6),
     "epsilon": (0.0, 1.0),
+    "expectile": (0.5, 0.999),
+    "inverse_temperature": (0.0, 1e4),
+    "clone_weight": (0.0, 1e4),
 }
 
 

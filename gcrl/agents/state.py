@@ -56,8 +56,9 @@ class Learner:
 
 
 def adam(lr: float, *networks: nn.Module) -> torch.optim.Adam:
-    """Return Adam over all parameters of `networks`, in one kernel."""
-    return torch.optim.Adam([parameter for network in networks for parameter in network.parameters()], lr=lr, fused=True)
+    """Return Adam over all parameters of `networks` that are learnt, in one kernel."""
+    learnt = [parameter for network in networks for parameter in network.parameters() if parameter.requires_grad]
+    return torch.optim.Adam(learnt, lr=lr, fused=True)
 
 
 def part(state: Mapping[str, Any], name: str, owner: str) -> Any:
