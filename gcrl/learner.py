@@ -15,8 +15,10 @@ from gcrl.agents.api import Batch
 from gcrl.episodes import Episodes
 from gcrl.finite import NotFinite, raised_by, require_finite
 from gcrl.goal_records import GoalBatch
+from gcrl.offline import digest, load_offline
 from gcrl.parts import build_env, build_goal_sampler, build_policy, build_relabel, build_replay, build_reward
 from gcrl.policy import as_goals
+from gcrl.replay import Replay
 from gcrl.settings import Settings
 from goal_samplers.api import GoalContext, Goals
 from goal_samplers.resample import RowPool
@@ -36,11 +38,21 @@ class Learner:
         self.sampler = build_goal_sampler(settings, self.representation)
         self.reward = build_reward(settings, self.env, self.representation, self.sampler)
         self.replay = build_replay(settings, self.env, self.representation)
-        self.relabel = build_relabel(settings)
+        self.relabel = build_relabel(settings.relabel)
+        self.actor_relabel = build_relabel(settings.actor_goals, "actor_goals") if settings.actor_goals else None
+        self.offline = load_offline(settings, self.env, self.representation) if settings.dataset else None
+        self.offline_digest = digest(settings.dataset) if settings.dataset else ""
         self.generator = np.random.default_rng([settings.seed, 1])
         self.fitted = not self.representation.needs_fit
         self.fits = 0  # a goal encoded before the latest fit is encoded again
         self.updates = 0
+        if self.offline is not None and self.fitted:
+            self.reencode()
+
+    @property
+    def experience(self) -> Replay:
+        """What representation and sampler learn from: what was practised, or the dataset until there is any."""
+        return self.replay if self.offline is None or self.replay.size else self.offline
 
     # goals -----------------------------------------------------------------------------------------------------------
 
@@ -50,7 +62,7 @@ class Learner:
         if getattr(self.sampler, "needs_commanded", False):
             commanded = lambda n, generator: as_goals(self.env, self.representation, self.env.sample_goals(n, generator))  # noqa: E731
         value = getattr(self.agent, "value", None)
-        return GoalContext(self.replay, self.representation, self.generator, commanded, value, epoch)
+        return GoalContext(self.experience, self.representation, self.generator, commanded, value, epoch)
 
     def propose(self, n: int, epoch: int) -> Goals:
         """Return `n` practice goals from the sampler, checked.
@@ -69,19 +81,32 @@ class Learner:
                 f"{name} returned goals of shape {np.shape(goals.params)}, rows {np.shape(goals.rows)}; expected {expected}, ({n},)"
             )
         require_finite(f"a goal of {name}", goals.params)
-        return goals
+        return goals if self.experience is self.replay else self.without_rows(goals)
+
+    def without_rows(self, goals: Goals) -> Goals:
+        """Return goals that point to the dataset as goals that know what they show: their rows mean nothing in the practised replay."""
+        known = goals.rows >= 0
+        if not known.any():
+            return goals
+        stored = self.experience.goals_at(np.where(known, goals.rows, 0))
+        images, achieved = stored.images, stored.achieved
+        assert achieved is not None
+        if images is not None and goals.images is not None:
+            images = np.where(known[:, None, None, None], images, goals.images)
+        achieved = np.where(known[:, None], achieved, np.float32(np.nan) if goals.achieved is None else goals.achieved)
+        return Goals(goals.params, np.full(len(goals), -1), images, achieved)
 
     def goals_at(self, proposed: Any, n: int, name: str) -> Goals:
         """Return stored frames as goals; raise `UserError` unless `proposed` are `n` stored rows."""
         rows = np.asarray(proposed)
         if rows.shape != (n,) or rows.dtype.kind not in "iu":
             raise UserError(f"{name} returned {rows.dtype} of shape {rows.shape}; expected {n} integer rows, or Goals")
-        number = self.replay.ring.number
+        number = self.experience.ring.number
         stored = (rows >= 0) & (rows < len(number))
         stored &= number[np.where(stored, rows, 0)] >= 0
         if not stored.all():
             raise UserError(f"{name} returned row {rows[~stored][0]}, which holds no frame; expected rows that the experience drew")
-        return self.replay.goals_at(rows.astype(np.int64))
+        return self.experience.goals_at(rows.astype(np.int64))
 
     def warmup_goals(self, n: int, epoch: int) -> Goals:
         """Return `n` goals for episodes that do not look at them: commanded ones where practice has those, else none (NaN)."""
@@ -106,7 +131,7 @@ class Learner:
         first_rows = self.replay.add(episodes)
         if self.fitted:
             self.replay.reencode(self.representation, first_rows, goals=goals_fit != self.fits)
-            self.check_latents(self.replay.episode_rows(first_rows))
+            self.check_latents(self.replay, self.replay.episode_rows(first_rows))
             self.label(episodes, first_rows)
 
     def label(self, episodes: Episodes, first_rows: NDArray[np.int64]) -> None:
@@ -117,42 +142,40 @@ class Learner:
             if np.isnan(episodes.goals[index]).any():
                 continue
             rows = first + np.arange(length)
-            episodes.rewards[index, :length], _ = self.rewards(rows, self.replay.rollout_goals(rows))
+            episodes.rewards[index, :length], _ = self.rewards(self.replay, rows, self.replay.rollout_goals(rows))
 
-    def rewards(self, rows: NDArray[np.int64], goals: GoalBatch) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return reward and termination (n,) of the transitions that begin at `rows` (n,), checked."""
+    def rewards(self, replay: Replay, rows: NDArray[np.int64], goals: GoalBatch) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return reward and termination (n,) of the transitions of `replay` that begin at `rows` (n,), checked."""
         name = f"reward {type(self.reward).__name__}"
         with raised_by(name):
-            reward, terminated = self.reward(self.read_next(rows), goals)
+            reward, terminated = self.reward({key: replay.read(key, rows + 1) for key in self.reward.needs}, goals)
         if np.shape(reward) != rows.shape or np.shape(terminated) != rows.shape:
             raise UserError(f"{name} returned shapes {np.shape(reward)} and {np.shape(terminated)}; expected {rows.shape} twice")
         require_finite(f"a figure of {name}", reward)
         return np.asarray(reward, np.float32), np.asarray(terminated)
 
-    def read_next(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """Return the reward's keys at the rows after `rows`."""
-        return {key: self.replay.read(key, rows + 1) for key in self.reward.needs}
-
     def draw_rows(self) -> RowPool:
         """Return training rows for a fit: uniform, or weighted by the sampler (Skew-Fit weights the representation's data)."""
-        return RowPool(self.replay, self.sampler if self.fitted else None, self.generator)
+        return RowPool(self.experience, self.sampler if self.fitted else None, self.generator)
 
     def fit_representation(self) -> dict[str, float]:
         """Fit or refit the representation and return its metrics; `reencode` must follow."""
         with raised_by(f"representation {type(self.representation).__name__}"):
-            metrics = self.representation.fit(self.replay, self.draw_rows(), self.generator, first=self.fits == 0)
+            metrics = self.representation.fit(self.experience, self.draw_rows(), self.generator, first=self.fits == 0)
         self.fits += 1
         self.fitted = True
         return metrics
 
     def reencode(self) -> None:
         """Encode all stored frames and goals anew."""
-        self.replay.reencode(self.representation)
-        self.check_latents(self.replay.ring.all_rows())
+        for replay in (self.replay, self.offline):
+            if replay is not None:
+                replay.reencode(self.representation)
+                self.check_latents(replay, replay.ring.all_rows())
 
-    def check_latents(self, rows: NDArray[np.int64]) -> None:
+    def check_latents(self, replay: Replay, rows: NDArray[np.int64]) -> None:
         """Raise `NotFinite` naming the representation unless the latents of `rows` are finite."""
-        require_finite(f"a latent of {type(self.representation).__name__}", self.replay.read("latent", rows))
+        require_finite(f"a latent of {type(self.representation).__name__}", replay.read("latent", rows))
 
     def prepare(self, epoch: int) -> dict[str, float]:
         """Fit what depends on the replay's present contents: sampler, reward scale, normaliser, pool of relabelling goals."""
@@ -161,19 +184,24 @@ class Learner:
             with raised_by(f"goal sampler {type(self.sampler).__name__}"):
                 metrics = self.sampler.fit(self.context(epoch), self.draw_rows())
         if hasattr(self.reward, "refit"):
-            self.reward.refit(self.replay, self.generator)
-        rows = self.replay.sample_rows(min(self.replay.size, 10_000), self.generator)
-        latents, inputs = self.replay.read("latent", rows), self.replay.gather(rows, self.policy.inputs)
+            self.reward.refit(self.experience, self.generator)
+        # A dataset's scales hold for good: networks that were trained on it would see everything moved when practice begins.
+        source = self.replay if self.offline is None else self.offline
+        rows = source.sample_rows(min(source.size, 10_000), self.generator)
+        latents, inputs = source.read("latent", rows), source.gather(rows, self.policy.inputs)
         latent_scale = self.spread(latents)
         width = latents.shape[1]
         scales, column = [], 0
         for name in self.policy.inputs:
-            size = width if name == "latent" else self.replay.read(name, rows[:1]).shape[1]
+            size = width if name == "latent" else source.read(name, rows[:1]).shape[1]
             scales.append(latent_scale if name == "latent" else inputs[:, column : column + size].std(0) + 1e-3)
             column += size
         self.agent.set_normalizer(inputs.mean(0), np.concatenate(scales).astype(np.float32), latents.mean(0), latent_scale)
         if self.settings.relabel.get("sampler", 0) > 0:
-            self.replay.set_goal_pool(self.propose(self.practice.pool_size, epoch))
+            pool = self.propose(self.practice.pool_size, epoch)
+            self.replay.set_goal_pool(pool)
+            if self.offline is not None:
+                self.offline.set_goal_pool(self.without_rows(pool))
         return metrics
 
     def spread(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -188,13 +216,26 @@ class Learner:
         return np.asarray(scale + 1e-3, np.float32)
 
     def batch(self) -> Batch:
-        """Return one relabelled minibatch."""
-        rows = self.replay.sample_transitions(self.agent.batch_size, self.generator)
-        goals = self.relabel(self.replay, rows, self.generator)
-        reward, terminated = self.rewards(rows, goals)
-        inputs, next_inputs = self.replay.gather(rows, self.policy.inputs), self.replay.gather(rows + 1, self.policy.inputs)
-        arrays = (inputs, self.replay.read("action", rows), reward, next_inputs, terminated.astype(np.float32), goals.params)
+        """Return one relabelled minibatch: of what was practised, of the dataset, or of both by ``offline_share``."""
+        n = self.agent.batch_size
+        if self.offline is None:
+            parts = [self.draw(self.replay, n)]
+        elif not self.replay.size:
+            parts = [self.draw(self.offline, n)]
+        else:
+            old = round(n * self.settings.offline_share)
+            parts = [self.draw(replay, rows) for replay, rows in ((self.offline, old), (self.replay, n - old)) if rows]
+        arrays = parts[0] if len(parts) == 1 else [np.concatenate(pair) for pair in zip(*parts, strict=True)]
         return Batch(*(torch.from_numpy(np.ascontiguousarray(array)).to(self.settings.device) for array in arrays))
+
+    def draw(self, replay: Replay, n: int) -> list[NDArray[Any]]:
+        """Return `n` relabelled transitions of `replay` as the arrays of a `Batch`, in its order."""
+        rows = replay.sample_transitions(n, self.generator)
+        goals = self.relabel(replay, rows, self.generator)
+        reward, terminated = self.rewards(replay, rows, goals)
+        inputs, next_inputs = replay.gather(rows, self.policy.inputs), replay.gather(rows + 1, self.policy.inputs)
+        arrays = [inputs, replay.read("action", rows), reward, next_inputs, terminated.astype(np.float32), goals.params]
+        return arrays if self.actor_relabel is None else [*arrays, self.actor_relabel(replay, rows, self.generator).params]
 
     def update(self, n: int) -> dict[str, float]:
         """Run `n` agent updates and return the last one's metrics.
@@ -228,6 +269,7 @@ class Learner:
             "fitted": self.fitted,
             "fits": self.fits,
             "updates": self.updates,
+            "dataset": self.offline_digest,
         }
         for name, part in (("sampler", self.sampler), ("reward", self.reward)):
             if hasattr(part, "state_dict"):
@@ -235,7 +277,12 @@ class Learner:
         return state
 
     def load_state_dict(self, state: Mapping[str, Any], reader: Any) -> None:
-        """Restore a checkpoint; `reader` is the practice dataset, which the replay's frames are read from."""
+        """Restore a checkpoint; `reader` is the practice dataset, which the replay's frames are read from.
+
+        Raises `UserError` where the dataset that is learnt from is no longer what it was.
+        """
+        if state.get("dataset", "") != self.offline_digest:
+            raise UserError(f"dataset={self.settings.dataset} has changed since the checkpoint; expected the file that the run began with")
         self.agent.load_state_dict(state["agent"])
         self.representation.load_state_dict(state["representation"])
         self.replay.restore(reader, state["replay"])
@@ -244,6 +291,16 @@ class Learner:
         for name, part in (("sampler", self.sampler), ("reward", self.reward)):
             if hasattr(part, "load_state_dict"):
                 part.load_state_dict(state[name])
+        if self.offline is not None and self.fitted:
+            self.offline.reencode(self.representation)
+
+    def start_from(self, state: Mapping[str, Any]) -> None:
+        """Take over representation and agent of another run's checkpoint. Raises `UserError` where they do not fit."""
+        self.agent.load_state_dict(state["agent"])
+        self.representation.load_state_dict(state["representation"])
+        self.fitted, self.fits = state["fitted"], state["fits"]
+        if self.offline is not None and self.fitted:
+            self.reencode()
 
     def close(self) -> None:
         """Close the learner's own environment."""

@@ -103,7 +103,7 @@ def finish(run: Practice) -> None:
             "env_steps": run.env_steps,
             "updates": learner.updates,
             "wall_s": round(run.wall, 1),
-            "finished": run.epoch == practice.epochs,
+            "finished": run.epoch == run.epochs,
         }
         summary = write_evaluation(run.folder, evaluation, details)
         run.progress.close()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+from collections.abc import Mapping
 
 import envs
 from envs.api import TaskEnv
-from envs.errors import UserError
+from envs.errors import UserError, unknown
 from gcrl.agents.api import Agent
 from gcrl.build import build
 from gcrl.policy import Policy, input_dim
@@ -60,20 +62,22 @@ def build_reward(settings: Settings, env: TaskEnv, representation: Representatio
     return reward
 
 
-def build_relabel(settings: Settings) -> Relabel:
-    """Return the relabelling mix."""
-    known = {"rollout", "future", "final", "next", "sampler"}
-    fractions = {name: 0.0 for name in known} | dict(settings.relabel)
-    return Relabel(**fractions)
+def build_relabel(given: Mapping[str, float], name: str = "relabel") -> Relabel:
+    """Return the relabelling mix of the fractions that are `given`; the others are 0. Raises `UserError` for an unknown one."""
+    known = [parameter for parameter in inspect.signature(Relabel).parameters if parameter != "discount"]
+    for key in given:
+        if key not in (*known, "discount"):
+            raise unknown(f"{name} fraction", key, known)
+    return Relabel(**({fraction: 0.0 for fraction in known} | dict(given)))
 
 
-def build_replay(settings: Settings, env: TaskEnv, representation: Representation) -> Replay:
-    """Return an empty replay sized by ``practice.capacity``."""
+def build_replay(settings: Settings, env: TaskEnv, representation: Representation, *, horizon: int = 0, capacity: int = 0) -> Replay:
+    """Return an empty replay of `capacity` rows (0: ``practice.capacity``) for episodes of up to `horizon` steps (0: the environment's)."""
     return Replay(
         env.observation_space,
         env.action_space,
-        horizon=env.horizon,
-        capacity=settings.practice.capacity,
+        horizon=horizon or env.horizon,
+        capacity=capacity or settings.practice.capacity,
         latent_dim=representation.latent_dim,
         goal_dim=representation.latent_dim,
         image_goal=env.capabilities.images,

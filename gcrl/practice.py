@@ -28,7 +28,7 @@ from gcrl.practice_data import open_writer
 from gcrl.progress import Progress
 from gcrl.request import Request
 from gcrl.run_folder import checkpoint_of, refuse_used, start_folder
-from gcrl.schedule import check_schedule, refit_due, request_of
+from gcrl.schedule import check_schedule, offline_epochs, refit_due, request_of, total_epochs, updates_of, warmup_epochs
 from gcrl.settings import Settings
 from gcrl.stopwatch import Stopwatch
 from gcrl.world import Result
@@ -45,11 +45,16 @@ class Practice:
         self.learner = Learner(settings)
         check_schedule(settings, self.learner.env)
         self.watch = Stopwatch()
+        self.epochs, self.offline_epochs, self.warmup_epochs = total_epochs(settings), offline_epochs(settings), warmup_epochs(settings)
         self.epoch, self.env_steps, self.wall, restarts = 0, 0, 0.0, 0
         self.states: list[bytes] | None = None
         self.request: Request | None = None
         saved = resume and (self.folder / "checkpoint" / checkpoint.INDEX).exists()
         state = checkpoint.load(self.folder / "checkpoint") if saved else None
+        if not resume and settings.init_from:
+            start = Path(settings.init_from)
+            with checkpoint_of(start):
+                self.learner.start_from(checkpoint.load(start / "checkpoint")["learner"])
         if state is None:
             self.request = self.next_request(0)  # whatever does not fit together says so before there is a folder
         needed = 0 if resume else start_folder(self.folder, settings, self.learner.env)
@@ -68,7 +73,7 @@ class Practice:
         self.deadline = 60 * settings.max_minutes
         if self.deadline and self.wall >= self.deadline:
             self.deadline += self.wall  # a run that used its time up and is resumed is given as much again
-        self.progress = Progress(self.practice.epochs, self.epoch, self.env_steps, max(0.0, self.deadline - self.wall))
+        self.progress = Progress(self.epochs, self.epoch, self.env_steps, max(0.0, self.deadline - self.wall))
         self.interrupt = Interrupt(self.progress.say)
         if needed:
             self.progress.say(f"will write about {needed / 1e6:.0f} MB to {self.folder}")
@@ -90,30 +95,30 @@ class Practice:
         with watch("wait for episodes"):
             result = self.collector.receive()
         metrics = self.store(result, request)
-        learning = epoch + 1 >= practice.random_epochs
+        learning = epoch < self.offline_epochs or epoch - self.offline_epochs + 1 >= self.warmup_epochs
         if learning and not learner.fitted:
             self.progress.phase("first fit of the representation")
             metrics |= self.fit("first fit")
         with watch("propose goals"):
-            self.request = self.next_request(epoch + 1) if epoch + 1 < practice.epochs else None
+            self.request = self.next_request(epoch + 1) if epoch + 1 < self.epochs else None
         if self.request is not None:
             self.collector.send(self.request)
         fault("epoch:sent")
-        if learner.representation.needs_fit and refit_due(practice, epoch):
+        if learner.representation.needs_fit and refit_due(self.settings, epoch):
             metrics |= self.fit("refit")
         if learning:
             with watch("fit sampler"):
                 metrics |= named("goals", learner.prepare(epoch))
             self.progress.phase("update")
             with watch("update"):
-                metrics |= learner.update(practice.updates_per_epoch)
+                metrics |= learner.update(updates_of(self.settings, epoch))
         self.epoch += 1
         self.wall = time.perf_counter() - self.started
         metrics |= {"env_steps": self.env_steps, "updates": learner.updates, "wall_s": self.wall}
         metrics |= {"collector/restarts": self.collector.restarts}
         metrics |= {f"time/{name}": seconds for name, seconds in watch.lap().items()}
         self.log.write(epoch, metrics)
-        if self.epoch % practice.checkpoint_every == 0 or self.epoch == practice.epochs:
+        if self.epoch % practice.checkpoint_every == 0 or self.epoch == self.epochs:
             self.save()
         self.progress.epoch(self.env_steps, metrics.get("eval/success_rate"))
         fault("epoch:end")
@@ -129,12 +134,12 @@ class Practice:
     def store(self, result: Result, request: Request) -> dict[str, Any]:
         """Put a result's episodes into replay and dataset file; return what the epoch's metrics say of them."""
         episodes = result.episodes
-        assert episodes is not None
-        self.states = result.states
-        with self.watch("store"):
-            self.learner.add(episodes, request.fits)
-            self.writer.append(episodes)
-        self.env_steps += episodes.steps
+        if episodes is not None:  # an epoch on the dataset collects nothing
+            self.states = result.states
+            with self.watch("store"):
+                self.learner.add(episodes, request.fits)
+                self.writer.append(episodes)
+            self.env_steps += episodes.steps
         return {"episodes": len(self.writer)} | log_collection(self.folder, self.learner.env, result, request)
 
     def next_request(self, epoch: int) -> Request:
@@ -161,12 +166,12 @@ class Practice:
         """Practise to the end (or Ctrl-C, or ``max_minutes``), evaluate on the test goals, write the report; return the run folder."""
         try:
             with self.interrupt:
-                while self.epoch < self.practice.epochs and not self.interrupt.asked:
+                while self.epoch < self.epochs and not self.interrupt.asked:
                     self.step()
                     if self.deadline and self.wall > self.deadline:
                         self.progress.say(f"max_minutes={self.settings.max_minutes:g} reached")
                         break
-                if self.epoch % self.practice.checkpoint_every and self.epoch < self.practice.epochs:
+                if self.epoch % self.practice.checkpoint_every and self.epoch < self.epochs:
                     self.save()
                 finish(self)
         finally:

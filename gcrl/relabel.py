@@ -22,13 +22,28 @@ class Relabel:
 
     rollout: the goal that the episode was after; where it had none (random warm-up), a stored frame drawn uniformly. future: an
     achieved goal of the same episode, uniform over rows t+1 to T. final: the episode's last achieved goal (row T). next: row t+1.
-    sampler: a goal from the pool.
+    sampler: a goal from the pool. geometric: a frame of the same episode, row t+k with k drawn geometrically with mean 1/(1-discount),
+    at most T (OGBench, Park et al. 2024, app. C). random: a stored frame drawn uniformly.
     Stratified: of n rows, a share f takes n·f, rounded up or down at random so that the expectation is exact.
     Raises `UserError` naming a fraction that is negative or a sum that is not 1.
     """
 
-    def __init__(self, rollout: float = 0.2, future: float = 0.5, final: float = 0.0, next: float = 0.0, sampler: float = 0.3) -> None:
-        self.fractions = {"rollout": rollout, "future": future, "final": final, "next": next, "sampler": sampler}
+    def __init__(
+        self,
+        rollout: float = 0.2,
+        future: float = 0.5,
+        final: float = 0.0,
+        next: float = 0.0,
+        sampler: float = 0.3,
+        geometric: float = 0.0,
+        random: float = 0.0,
+        discount: float = 0.99,
+    ) -> None:
+        if not isinstance(discount, int | float) or not 0 <= discount < 1:
+            raise UserError(f"relabel.discount={discount!r}; expected at least 0 and less than 1")
+        self.discount = discount
+        self.fractions = {"rollout": rollout, "future": future, "final": final, "next": next, "geometric": geometric, "random": random}
+        self.fractions |= {"sampler": sampler}
         for name, fraction in self.fractions.items():
             if not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
                 raise UserError(f"relabel.{name}={fraction!r}; expected a fraction between 0 and 1")
@@ -47,7 +62,7 @@ class Relabel:
         # One shared uniform offset makes every block's expected size n times its fraction, whatever the rounding.
         offset = generator.random()
         cuts = [0, *(min(n, int(bound * n + offset)) for bound in self._bounds)]
-        rollout, future, final, following, sampler = itertools.starmap(slice, itertools.pairwise(cuts))
+        rollout, future, final, following, geometric, random, sampler = itertools.starmap(slice, itertools.pairwise(cuts))
         params, achieved = np.empty((n, replay.goal_dim), np.float32), np.empty((n, replay.achieved_dim), np.float32)
         sources = np.empty(n, np.int64)
 
@@ -58,12 +73,17 @@ class Relabel:
             sources[final] = last.take(rows[final])
         if following.stop > following.start:
             sources[following] = rows[following] + 1
-        seen: slice | Rows = slice(future.start, following.stop)  # whose goal is a row of their own episode
+        if geometric.stop > geometric.start:
+            ahead = generator.geometric(1.0 - self.discount, geometric.stop - geometric.start)
+            sources[geometric] = np.minimum(rows[geometric] + ahead, last.take(rows[geometric]))
+        if random.stop > random.start:
+            sources[random] = replay.sample_rows(random.stop - random.start, generator)
+        seen: slice | Rows = slice(future.start, random.stop)  # whose goal is a stored frame
         goalless = np.flatnonzero(~records.known.take(owners - records.base)) if records.goalless else owners[:0]
         if len(goalless):
             # Not hindsight: that would teach a mix which has no share of it.
             sources[goalless] = replay.sample_rows(len(goalless), generator)
-            seen = np.concatenate([goalless, np.arange(future.start, following.stop)])
+            seen = np.concatenate([goalless, np.arange(future.start, random.stop)])
         both = replay.gather(sources[seen], ("latent", "achieved_goal"))
         params[seen], achieved[seen] = both[:, : replay.goal_dim], both[:, replay.goal_dim :]
         chosen = owners[:0]

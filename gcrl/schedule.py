@@ -6,7 +6,7 @@ from envs.api import TaskEnv
 from envs.errors import UserError, unknown
 from gcrl.learner import Learner
 from gcrl.request import EvaluationOrder, Request, episode_seeds, kept_scenes
-from gcrl.settings import Practice, Settings
+from gcrl.settings import Settings
 
 BASELINES = ("untrained", "random", "zero")
 WARMUPS = ("random", "stay")
@@ -28,6 +28,28 @@ AT_LEAST = {
 }
 
 
+def offline_epochs(settings: Settings) -> int:
+    """Return how many epochs learn from the dataset alone, before practice begins."""
+    updates, each = settings.offline_updates, settings.practice.updates_per_epoch
+    return -(-updates // each) if updates else 0
+
+
+def warmup_epochs(settings: Settings) -> int:
+    """Return how many epochs of practice act at random: none where the policy has learnt from a dataset or from another run."""
+    return 0 if settings.offline_updates or settings.init_from else settings.practice.random_epochs
+
+
+def total_epochs(settings: Settings) -> int:
+    """Return the epochs of a whole run: those on the dataset alone, then those of practice."""
+    return offline_epochs(settings) + settings.practice.epochs
+
+
+def updates_of(settings: Settings, epoch: int) -> int:
+    """Return how many agent updates `epoch` makes."""
+    each = settings.practice.updates_per_epoch
+    return min(each, settings.offline_updates - epoch * each) if epoch < offline_epochs(settings) else each
+
+
 def check_schedule(settings: Settings, env: TaskEnv) -> None:
     """Raise `UserError` where the schedule cannot work in `env`."""
     practice = settings.practice
@@ -38,6 +60,12 @@ def check_schedule(settings: Settings, env: TaskEnv) -> None:
             raise UserError(f"practice.{name}={getattr(practice, name)}; expected at least {least}")
     if practice.warmup not in WARMUPS:
         raise unknown("practice.warmup", practice.warmup, WARMUPS)
+    if settings.offline_updates < 0 or (settings.offline_updates and not practice.updates_per_epoch):
+        raise UserError(f"offline_updates={settings.offline_updates} in epochs of {practice.updates_per_epoch}; expected at least 0, and 1")
+    if settings.offline_updates and not settings.dataset:
+        raise UserError(f"offline_updates={settings.offline_updates} need something to learn from; expected dataset=FILE")
+    if not 0 <= settings.offline_share <= 1:
+        raise UserError(f"offline_share={settings.offline_share}; expected a share between 0 and 1")
     n, simulators = practice.episodes_per_epoch, practice.simulators
     rows = n * (env.horizon + 1) + env.horizon
     if practice.capacity < rows:
@@ -54,36 +82,45 @@ def check_schedule(settings: Settings, env: TaskEnv) -> None:
         )
 
 
-def evaluations_due(practice: Practice, epoch: int) -> list[EvaluationOrder]:
-    """Return what is evaluated beside the collection of `epoch`: first the baselines, one an epoch, then the policy on tuning goals."""
-    trained = epoch - practice.random_epochs
+def evaluations_due(settings: Settings, epoch: int) -> list[EvaluationOrder]:
+    """Return what is evaluated beside the collection of `epoch`: first the baselines, one an epoch, then the policy on tuning goals.
+
+    The policy that the dataset alone made is evaluated beside the second epoch of practice: weights are sent an epoch ahead.
+    """
+    practice, offline = settings.practice, offline_epochs(settings)
+    trained = epoch - (0 if offline else warmup_epochs(settings))
     if 0 < trained <= len(BASELINES) and practice.final_goals:
         kind = BASELINES[trained - 1]
         return [EvaluationOrder(kind, kind, "test", practice.final_goals)]
-    if practice.eval_every and trained > 0 and trained % practice.eval_every == 0:
+    due = trained % practice.eval_every == 0 or (offline and epoch == offline + 1) if practice.eval_every else False
+    if due and trained > 0:
         return [EvaluationOrder("eval", goals=practice.eval_episodes)]
     return []
 
 
-def refit_due(practice: Practice, epoch: int) -> bool:
-    """Return whether a representation that needs fitting is refitted in `epoch`."""
-    since = epoch + 1 - practice.random_epochs
+def refit_due(settings: Settings, epoch: int) -> bool:
+    """Return whether a representation that needs fitting is refitted in `epoch`; never while the dataset is all there is."""
+    practice = settings.practice
+    since = epoch - offline_epochs(settings) + 1 - warmup_epochs(settings)
     return practice.refit_every > 0 and 0 < since <= practice.refit_until and since % practice.refit_every == 0
 
 
 def request_of(learner: Learner, epoch: int, states: list[bytes] | None, env_steps: int) -> Request:
     """Return the request for `epoch`: goals that are proposed now, seeds, and the present weights."""
-    practice = learner.practice
-    n, warmup = practice.episodes_per_epoch, epoch < practice.random_epochs
+    practice, offline = learner.practice, offline_epochs(learner.settings)
+    n, warmup = practice.episodes_per_epoch, epoch - offline < warmup_epochs(learner.settings)
+    goals = None
+    if epoch >= offline:
+        goals = learner.warmup_goals(n, epoch) if warmup else learner.propose(n, epoch)
     return Request(
         epoch,
         learner.policy.snapshot(),
-        learner.warmup_goals(n, epoch) if warmup else learner.propose(n, epoch),
+        goals,
         episode_seeds(learner.settings.seed, epoch, n),
         practice.warmup if warmup else "policy",
-        kept_scenes(practice, epoch),
+        kept_scenes(practice, max(0, epoch - offline)),
         states,
-        evaluations_due(practice, epoch),
+        evaluations_due(learner.settings, epoch),
         learner.fits,
         env_steps,
         learner.updates,

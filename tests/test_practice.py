@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from gcrl.practice import Practice, practice
 from gcrl.request import episode_seeds, kept_scenes
 from gcrl.schedule import evaluations_due, refit_due
 from gcrl.settings import Practice as Schedule
+
+ANY = settings(BITFLIP, Path("anywhere"))
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +126,7 @@ def test_a_schedule_that_cannot_work_is_refused(tmp_path: Path, key: str) -> Non
 @given(strategies.integers(0, 60), strategies.integers(0, 6), strategies.integers(0, 6))
 def test_baselines_come_first_and_evaluations_at_their_interval(epoch: int, random_epochs: int, every: int) -> None:
     schedule = Schedule(random_epochs=random_epochs, eval_every=every)
-    names = [order.name for order in evaluations_due(schedule, epoch)]
+    names = [order.name for order in evaluations_due(replace(ANY, practice=schedule), epoch)]
     trained = epoch - random_epochs
     if 1 <= trained <= 3:
         assert names == [("untrained", "random", "zero")[trained - 1]]
@@ -133,7 +136,8 @@ def test_baselines_come_first_and_evaluations_at_their_interval(epoch: int, rand
 
 @given(strategies.integers(0, 60), strategies.integers(0, 6), strategies.integers(0, 6), strategies.integers(0, 20))
 def test_refits_never_fall_into_the_warm_up_nor_after_the_last(epoch: int, random_epochs: int, every: int, until: int) -> None:
-    due = refit_due(Schedule(random_epochs=random_epochs, refit_every=every, refit_until=until), epoch)
+    schedule = Schedule(random_epochs=random_epochs, refit_every=every, refit_until=until)
+    due = refit_due(replace(ANY, practice=schedule), epoch)
     since = epoch + 1 - random_epochs
     assert due == (every > 0 and 1 <= since <= until and since % max(every, 1) == 0)
 
