@@ -1,9 +1,9 @@
 """Draw what the options of the arm's tasks do to pictures.
 
-    python benchmarks/options_picture.py [--out docs/options.png]
+    python -m benchmarks.options_picture [--out docs/options.png]
 
-A row per task, a column per entry of `COLUMNS`: the same seed, goal and step of the expert's rollout at 48 pixels, enlarged. The last
-column is a goal's picture.
+A row per task and seed, a column per entry of `COLUMNS`: one episode of the expert's at 48 pixels, enlarged. The last column is its
+goal's picture.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from experts import ENLARGED, SIZE, TASKS
 from PIL import Image, ImageDraw
 
-DRAWN = ("Reach", "Push", "Door", "PickPlace", "Stack, 3 blocks", "Drawer", "Button", "MultiPush")
+from benchmarks.experts import DRAWN, ENLARGED, SIZE, TASKS
+
 SEED = 7
 ALL = {"distractors": 4, "randomise": ["colours", "light", "camera"]}
 # Title, arguments, step of the rollout as a share of the horizon (None: the goal).
@@ -36,11 +36,11 @@ COLUMNS: list[tuple[str, dict[str, Any], float | None]] = [
 TITLE = 16  # pixels
 
 
-def picture(task: str, arguments: dict[str, Any], when: float | None) -> np.ndarray:
+def picture(task: str, seed: int, arguments: dict[str, Any], when: float | None) -> np.ndarray:
     """Return one enlarged picture."""
     env = TASKS[task](image_size=SIZE, **arguments)
-    goal = env.sample_goals(1, np.random.default_rng(SEED))
-    observation, _ = env.reset(seed=SEED, options={"goal": goal.achieved[0]})
+    goal = env.sample_goals(1, np.random.default_rng(seed))
+    observation, _ = env.reset(seed=seed, options={"goal": goal.achieved[0]})
     for _ in range(round((when or 0.0) * env.horizon)):
         observation = env.step(env.expert_action(observation))[0]
     image = env.render_state(goal.states[0]) if when is None else observation["image"]
@@ -53,12 +53,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs/options.png"))
     arguments = parser.parse_args()
-    rows = [np.concatenate([picture(task, given, when) for _, given, when in COLUMNS], axis=1) for task in DRAWN]
+    rows = [
+        np.concatenate([picture(task, SEED + index, given, when) for _, given, when in COLUMNS], axis=1) for index, task in enumerate(DRAWN)
+    ]
     sheet = Image.new("RGB", (rows[0].shape[1], TITLE + len(rows) * SIZE * ENLARGED), "white")
     sheet.paste(Image.fromarray(np.concatenate(rows)), (0, TITLE))
     for index, (title, _, _) in enumerate(COLUMNS):
         ImageDraw.Draw(sheet).text((index * SIZE * ENLARGED + 4, 2), title, fill="black")
-    sheet.quantize(128).save(arguments.out, optimize=True)
+    sheet.quantize(256).save(arguments.out, optimize=True)
 
 
 if __name__ == "__main__":

@@ -56,9 +56,9 @@ class Camera:
         return replace(self, eye=_point(moved[0]), target=_point(moved[1]), up=_point(upward / np.linalg.norm(upward)))
 
 
-# Beside the palm, on the robot's side, looking past the fingers at what lies before them; every task has it. Its frame is that of
-# the last link, which the hand is mounted on with an eighth of a turn: (1, -1, 0) points away from the robot, z to the fingertips.
-WRIST = Camera((-0.055, 0.055, 0.09), (0.02, -0.02, 0.215), 70.0, up=(1.0, -1.0, 0.0), on_hand=True)
+# 10 cm from the palm on the robot's side, looking past the fingers at what lies before them. The last link's frame is turned against
+# the hand's by an eighth: (1, -1, 0) points away from the robot, z to the fingertips.
+WRIST = Camera((-0.071, 0.071, 0.15), (0.028, -0.028, 0.24), 70.0, up=(1.0, -1.0, 0.0), on_hand=True)
 
 
 class Renderer:

@@ -17,7 +17,7 @@ from envs.sim import TIME_STEP
 
 MOST = 16
 SIDES = (24, 4, 3)  # of the tiles in turn: discs, squares, triangles
-RADIUS, THICKNESS, LAYER = 0.045, 0.002, 0.0005  # m; each lies a layer higher than the one before, or they would flicker where they cross
+RADIUS, THICKNESS, LAYER = 0.055, 0.002, 0.0005  # m; each lies a layer higher than the one before, or they would flicker where they cross
 MARGIN = 0.06  # m by which the area they keep to is larger than the hand's
 FREQUENCY = (0.15, 0.45)  # Hz of either axis
 SPAN = (0.5, 1.0)  # share of the area's side that a path spans

@@ -8,9 +8,9 @@ import numpy as np
 
 Triple = tuple[float, float, float]
 
-# Ranges of the draws; the middle of most is the plain look.
-LEAN = 1.5  # to either side, of the light's direction (1, 1, 3)
-AMBIENT, DIFFUSE = (0.50, 0.80), (0.20, 0.60)  # shares of a surface's colour
+# Ranges of the draws; the plain look is in the middle of those of light and camera.
+LEAN = 2.0  # to either side, of the light's direction (1, 1, 3)
+AMBIENT, DIFFUSE = (0.45, 0.85), (0.10, 0.70)  # shares of a surface's colour
 GROUND = (0.55, 1.0)  # of each channel
 SHIFT = 0.03  # of a camera's distance from what it looks at, to either side and for each axis of where it stands; half of it for its aim
 

@@ -8,9 +8,9 @@ from envs.quiet import bullet
 from envs.scene import Scene
 
 Colour = list[float]  # r, g, b in [0, 1]
-# Share of a drawn colour in what a body is painted with. With a quarter the named colours of `envs.bodies` stay apart (but for the
-# rims of yellow and orange), so a goal that names a colour still does; what is drawn on the table means nothing.
-BODIES, TABLE = 0.25, 0.75
+# Share of a drawn colour in what a body is painted with. With a fifth the named colours of `envs.bodies` stay apart, so a goal that
+# names a colour still does; what is drawn on the table means nothing.
+BODIES, TABLE = 0.2, 0.75
 
 
 class Palette:
@@ -53,6 +53,4 @@ class Palette:
             bullet.changeVisualShape(body, link, shapeIndex=index, rgbaColor=[*colour, opacity], physicsClientId=self._client)
 
     def _reported(self) -> list[Colour]:
-        return [
-            list(shape[7][:3]) for body in self._bodies for shape in bullet.getVisualShapeData(body, physicsClientId=self._client)
-        ]
+        return [list(shape[7][:3]) for body in self._bodies for shape in bullet.getVisualShapeData(body, physicsClientId=self._client)]
