@@ -38,7 +38,7 @@ class Scene(ABC):
         self.rest = "the finger opening and the task's own numbers" if gripper else "the task's own numbers"
 
     def _draw(self, low: Corner, high: Corner) -> list[int]:
-        """Outline a rectangle of the table, and return the bodies: a drawn surface would cost as much time as all the rest of the picture."""
+        """Outline a rectangle and return the bodies: a drawn surface would cost as much time as all the rest of the picture."""
         (x0, y0), (x1, y1), thick = low, high, EDGE_HALF
         sides = (
             ((x0 + x1) / 2, y0, (x1 - x0) / 2, thick),
