@@ -83,7 +83,8 @@ class Appearance:
         if "distractors" in memory:
             self.distractors.put(**memory["distractors"])
         if "look" in memory:
-            self.look = Look(**{name: tuple(value) if isinstance(value, list) else value for name, value in memory["look"].items()})
+            fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in memory["look"].items()}
+            self.look = Look(**fields)
         if self._palette is not None:
             self._palette.paint(memory["colours"])
 

@@ -135,7 +135,7 @@ def test_each_option_draws_a_look_per_episode_that_its_seed_decides(option: str)
     pictures = [env.reset(seed=seed)[0]["image"] for seed in (0, 1, 0)]
     np.testing.assert_array_equal(pictures[0], pictures[2])
     both.reset(seed=0)
-    env.reset(seed=0)
+    env.reset(seed=0, options={"goal": [0.1, 0.5, 0.0, 0.1]})  # with or without a goal
     shared = {"light": ("direction", "ambient", "diffuse"), "colours": ("ground",), "camera": ("shift",)}[option]
     for name in shared:  # what one option draws does not depend on the others
         assert getattr(env._appearance.look, name) == getattr(both._appearance.look, name)
@@ -219,7 +219,7 @@ def test_varied_colours_are_drawn_about_what_the_scene_painted(task: str) -> Non
         bright = np.ptp(own, axis=-1) > 100  # the coloured bodies
         differences.append(np.abs(shown - own)[bright].mean())
         assert bright.sum() > 20
-    assert 2 < np.mean(differences)
+    assert np.mean(differences) > 2
     assert max(differences) < 255 * BODIES
     env.close()
     plain.close()
