@@ -8,6 +8,7 @@ import numpy as np
 
 from envs.api import Floats, GoalSet, Images
 from envs.camera import Camera, Renderer
+from envs.distractors import Distractors
 from envs.errors import UserError
 from envs.scene import Scene
 
@@ -17,11 +18,15 @@ MAX_TRIES = 1000  # proposals per goal after which something must be wrong with 
 
 
 class Ghost:
-    """A scene of the task's for goal states (m,), which are configurations without velocities."""
+    """A scene of the task's for goal states (m,), which are configurations without velocities.
 
-    def __init__(self, scene: Scene, camera: Camera) -> None:
+    distractors: how many of them pictures show, each where the goal state says.
+    """
+
+    def __init__(self, scene: Scene, camera: Camera, distractors: int = 0) -> None:
         self.scene, self._camera = scene, camera
         self._renderer: Renderer | None = None
+        self._distractors = Distractors(scene, distractors)
         scene.simulation.keep_start()
 
     def sample(self, n: int, propose: Callable[[], Floats]) -> GoalSet:
@@ -47,6 +52,7 @@ class Ghost:
         if np.shape(state) != (expected,):
             raise UserError(f"goal state has shape {np.shape(state)}; expected ({expected},): 7 joint angles, then {self.scene.rest}")
         self.scene.place(state)
+        self._distractors.scatter(state)
         if self._renderer is None:
-            self._renderer = Renderer(self.scene.simulation.client, self._camera)
+            self._renderer = Renderer(self.scene.robot, self._camera)
         return self._renderer.render(size)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import gymnasium
@@ -12,8 +11,11 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.api import Bools, Capabilities, Floats, GoalSet, Images
-from envs.camera import Camera, Renderer
-from envs.errors import UserError, unknown
+from envs.appearance import Appearance
+from envs.camera import WRIST, Camera, Renderer
+from envs.checked import as_action, as_goal, whole
+from envs.distractors import MOST
+from envs.errors import unknown
 from envs.fixed_goals import load_goals
 from envs.ghost import TOUCH, Ghost
 from envs.robot import MAX_STEP, Point
@@ -29,7 +31,9 @@ OPTIONS = ("goal", "keep_state")
 class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
     """A task for the arm: actions in [-1, 1] are hand displacements of at most 3 cm an axis, at 20 Hz.
 
-    image_size: side of the square ``image`` in pixels; 0 means no images and no rendering. camera: one of ``cameras``.
+    image_size: side of the square ``image`` in pixels; 0 means no images and no rendering. camera: one of ``cameras``; every task has
+    "wrist". distractors: how many of `envs.distractors` move in the picture. randomise: what every episode draws anew, of "colours",
+    "light" and "camera" (`envs.appearance`).
     visuals: "light" or "full" arm meshes. reward_type: "sparse" (0 on success, else -1) or "dense" (minus ``distance``).
     horizon: steps until truncation. Raises `UserError` for anything else.
     """
@@ -43,6 +47,11 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
     observation_dim: int
     default_horizon: int = 50
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "cameras" in vars(cls):
+            cls.cameras = {**cls.cameras, "wrist": WRIST}
+
     def __init__(
         self,
         *,
@@ -52,6 +61,8 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         reward_type: str = "sparse",
         horizon: int | None = None,
         render_mode: str | None = None,
+        distractors: int = 0,
+        randomise: Sequence[str] = (),
     ) -> None:
         camera = next(iter(self.cameras)) if camera is None else camera
         if camera not in self.cameras:
@@ -60,8 +71,8 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
             raise unknown("reward_type", reward_type, REWARDS)
         if render_mode not in (None, "rgb_array"):
             raise unknown("render_mode", str(render_mode), ["rgb_array"])
-        self.image_size = _whole("image_size", image_size, 0)
-        self.horizon = _whole("horizon", self.default_horizon if horizon is None else horizon, 1)
+        self.image_size = whole("image_size", image_size, 0)
+        self.horizon = whole("horizon", self.default_horizon if horizon is None else horizon, 1)
         self.camera, self.visuals, self.reward_type, self.render_mode = camera, visuals, reward_type, render_mode
         self.capabilities = Capabilities(
             state=True, render_state=True, reset=True, goal_states=True, expert=True, images=self.image_size > 0
@@ -69,8 +80,9 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         self.action_space = spaces.Box(-1.0, 1.0, (self.action_axes,), np.float32)
         self.observation_space = self._observation_space()
         self._scene = self.build_scene()
+        self._appearance = Appearance(self._scene, whole("distractors", distractors, 0, MOST), randomise)
         self._scene.simulation.keep_start()
-        self._renderer = Renderer(self._scene.simulation.client, self.cameras[camera])
+        self._renderer = Renderer(self._scene.robot, self.cameras[camera])
         self._ghost: Ghost | None = None
         self._goal = np.zeros(len(self.factors), np.float32)
         self._hand: Point = (0.0, 0.0, 0.0)
@@ -114,20 +126,23 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         keep = bool(options.get("keep_state", False))
         if not keep:
             self._scene.simulation.restore_start()
+            self._appearance.begin(self.np_random)
             self._scene.randomise(self.np_random)
         goal = options.get("goal")
-        self._goal = self._checked_goal(self.draw_goal(keep) if goal is None else goal)
+        self._goal = as_goal(self.draw_goal(keep) if goal is None else goal, self.factors)
         if not keep:
             self._scene.lay(self._goal)
+            self._appearance.show()
         self._steps = 0
         observation = self._observe()
         return observation, self._info(observation)
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Move for one control step of 50 ms. Raises `UserError` for an action of the wrong shape or not finite."""
-        self.actuate(self._checked_action(action))
+        self.actuate(as_action(action, self.action_axes))
         self._scene.drive()
         self._scene.simulation.step()
+        self._appearance.advance()
         self._steps += 1
         observation = self._observe()
         info = self._info(observation)
@@ -136,14 +151,14 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
 
     def render(self) -> Images:
         """Return a picture of the present state: ``image_size`` pixels, 256 where that is 0."""
-        return self._renderer.render(self.image_size or 256)
+        return self._renderer.render(self.image_size or 256, self._appearance.look)
 
     def picture(self, size: int, camera: str | None = None) -> Images:
         """Return a (size, size, 3) picture of the present state from any of the task's cameras, for films and figures."""
         name = self.camera if camera is None else camera
         if name not in self.cameras:
             raise unknown("camera", name, self.cameras)
-        return Renderer(self._scene.simulation.client, self.cameras[name]).render(_whole("size", size, 1))
+        return Renderer(self._scene.robot, self.cameras[name]).render(whole("size", size, 1), self._appearance.look)
 
     def close(self) -> None:
         """Free both worlds; a second call does nothing."""
@@ -192,7 +207,10 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         return self._scene.simulation.contact_depth()
 
     def render_state(self, state: Floats) -> Images:
-        """Return the picture of a goal state (m,) at ``image_size`` (256 where that is 0); the episode is not disturbed."""
+        """Return the picture of a goal state (m,) at ``image_size`` (256 where that is 0); the episode is not disturbed.
+
+        It is a function of the state alone: in the plain look whatever `randomise` says, distractors where they need not be now.
+        """
         return self._second_world().render(state, self.image_size or 256)
 
     def ghost(self) -> Scene:
@@ -202,7 +220,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
     def _second_world(self) -> Ghost:
         """Return the second world, made on first use."""
         if self._ghost is None:
-            self._ghost = Ghost(self.build_scene(), self.cameras[self.camera])
+            self._ghost = Ghost(self.build_scene(), self.cameras[self.camera], len(self._appearance.distractors.bodies))
         return self._ghost
 
     # Exact state.
@@ -217,14 +235,17 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
             "steps": self._steps,
             "generator": self.np_random.bit_generator.state,
         }
-        memory = self._scene.memory()
-        return write_state(variables | ({"scene": memory} if memory else {}), self._scene.simulation.save())
+        memories = {"scene": self._scene.memory(), "appearance": self._appearance.memory()}
+        return write_state(variables | {name: memory for name, memory in memories.items() if memory}, self._scene.simulation.save())
 
     def set_state(self, state: bytes) -> None:
         """Restore what `get_state` returned. Raises `UserError` for anything else."""
         variables, world = read_state(self.task, state)
+        appearance = variables.get("appearance", {})
+        self._appearance.check(appearance)
         self._scene.simulation.restore(world)
         self._scene.recall(variables.get("scene", []))
+        self._appearance.recall(appearance)
         self._scene.robot.target = variables["target"]
         self._hand = tuple(variables["hand"])
         self._goal = np.array(variables["goal"], np.float32)
@@ -249,7 +270,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
             "desired_goal": self._goal.copy(),
         }
         if self.image_size:
-            result["image"] = self._renderer.render(self.image_size)
+            result["image"] = self._renderer.render(self.image_size, self._appearance.look)
             result["proprioception"] = np.array(self._scene.proprioception(self._hand), np.float32)
         return result
 
@@ -267,21 +288,3 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
             parts["image"] = spaces.Box(0, 255, (self.image_size, self.image_size, 3), np.uint8)
             parts["proprioception"] = spaces.Box(-np.inf, np.inf, (self.proprioception_dim,), np.float32)
         return spaces.Dict(parts)
-
-    def _checked_action(self, action: Any) -> list[float]:
-        values = np.asarray(action, np.float64).reshape(-1).tolist()
-        if len(values) != self.action_axes or not all(math.isfinite(value) for value in values):
-            raise UserError(f"action {values}; expected {self.action_axes} finite numbers in [-1, 1]")
-        return [min(max(value, -1.0), 1.0) for value in values]
-
-    def _checked_goal(self, goal: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
-        values = np.asarray(goal, np.float32)
-        if values.shape != (len(self.factors),) or not np.isfinite(values).all():
-            raise UserError(f"goal {values.tolist()}; expected {len(self.factors)} finite numbers: {', '.join(self.factors)}")
-        return values.copy()
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise UserError(f"{name}={value!r}; expected a whole number of at least {least}")
-    return int(value)

@@ -81,12 +81,17 @@ class Robot:
 
     def hand(self) -> Point:
         """Return the fingertip position (m)."""
-        (x, y, z), (a, b, c, d) = bullet.getLinkState(self.body, 6, computeForwardKinematics=1, physicsClientId=self.client)[4:6]
+        (x, y, z), (a, b, c, d) = self.flange()
         return (
             x + TIP_OFFSET * 2 * (a * c + d * b),
             y + TIP_OFFSET * 2 * (b * c - d * a),
             z + TIP_OFFSET * (1 - 2 * (a * a + b * b)),
         )
+
+    def flange(self) -> tuple[Point, tuple[float, float, float, float]]:
+        """Return position (m) and orientation (x, y, z, w) of the last link's frame, which the hand is mounted on."""
+        state = bullet.getLinkState(self.body, 6, computeForwardKinematics=1, physicsClientId=self.client)
+        return state[4], state[5]
 
     def command(self, displacement: list[float], hand: Point) -> None:
         """Move the commanded point by `displacement` (m, three axes) from where it is; `hand` is where the fingertips are.

@@ -32,21 +32,21 @@ class Scene(ABC):
         self.simulation = Simulation(FIRM_ITERATIONS if gripper or firm else SOLVER_ITERATIONS)
         (x0, y0), (x1, y1) = TABLE
         middle, half = ((x0 + x1) / 2, (y0 + y1) / 2, -0.02), ((x1 - x0) / 2, (y1 - y0) / 2, 0.02)
-        self.simulation.add_box(half, middle, SURFACE if visuals == "full" else None)
-        self._draw(*outline)
+        surface = self.simulation.add_box(half, middle, SURFACE if visuals == "full" else None)
+        self.table = [surface, *self._draw(*outline)]  # bodies
         self.robot = Robot(self.simulation, low, high, visuals, gripper=gripper)
         self.rest = "the finger opening and the task's own numbers" if gripper else "the task's own numbers"
 
-    def _draw(self, low: Corner, high: Corner) -> None:
-        """Outline a rectangle of the table: a drawn surface would cost as much time as all the rest of the picture."""
+    def _draw(self, low: Corner, high: Corner) -> list[int]:
+        """Outline a rectangle and return the bodies: a drawn surface would cost as much time as all the rest of the picture."""
         (x0, y0), (x1, y1), thick = low, high, EDGE_HALF
-        for x, y, along, across in (
+        sides = (
             ((x0 + x1) / 2, y0, (x1 - x0) / 2, thick),
             ((x0 + x1) / 2, y1, (x1 - x0) / 2, thick),
             (x0, (y0 + y1) / 2, thick, (y1 - y0) / 2),
             (x1, (y0 + y1) / 2, thick, (y1 - y0) / 2),
-        ):
-            self.simulation.add_box((along, across, 0.001), (x, y, 0.0), EDGE, solid=False)
+        )
+        return [self.simulation.add_box((along, across, 0.001), (x, y, 0.0), EDGE, solid=False) for x, y, along, across in sides]
 
     @abstractmethod
     def randomise(self, generator: np.random.Generator) -> None:
