@@ -174,15 +174,16 @@ class RealRobotEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         if not self._goals and self._path is not None and self._path.exists():
             self._goals = load_recorded(self._path, SPLITS, len(self.factors), self.image_size)
         if not self._goals:
-            self._goals = {name: self._record(np.random.default_rng(index)) for index, name in enumerate(SPLITS)}
+            recorded = self._record(np.random.default_rng(0), len(SPLITS) * GOALS)
+            self._goals = {name: recorded.take(np.s_[index :: len(SPLITS)]) for index, name in enumerate(SPLITS)}  # alike, not one late
             if self._path is not None:
                 save_recorded(self._path, self._goals)
         return self._goals[split]
 
-    def _record(self, generator: np.random.Generator) -> GoalSet:
-        """Walk at random, each action held for a while, and return what was measured and seen at every stop."""
+    def _record(self, generator: np.random.Generator, n: int) -> GoalSet:
+        """Walk at random, each action held for a while, and return what was measured and seen at each of `n` stops."""
         achieved, images = [], []
-        for index in range(GOALS):
+        for index in range(n):
             if index % WALKS == 0:
                 self._wait_for_release()
                 self._drive_home()

@@ -16,10 +16,15 @@ from numpy.typing import NDArray
 from envs.api import Bools, Floats, Images
 from envs.camera import Renderer
 from envs.coverage import grid_coverage
-from envs.door import HIGH, LOW, MAX_ANGLE, STARTS, SUCCESS_ANGLE, DoorEnv, DoorScene
+from envs.door import HIGH, LOW, MAX_ANGLE, STARTS, SUCCESS_ANGLE, DoorEnv, DoorScene, door_point
 from envs.errors import UserError
 from envs.hardware import Hardware
 from envs.real_robot import RealRobotEnv
+
+
+# Door stops (m): behind the closed panel's free edge, and before the panel that is wide open. The hinge's own limits give way to the
+# arm, and here no reset would put the door right again.
+STOPS, STOP_HALF = ((0.642, -0.105), door_point(MAX_ANGLE, 0.15, 0.03)), (0.01, 0.01, 0.13)
 
 
 class SimulatedHardware:
@@ -31,6 +36,8 @@ class SimulatedHardware:
 
     def __init__(self, noise: float, delay: int, stop_file: str | None) -> None:
         self._scene = DoorScene(STARTS["easy"], "light")
+        for stop in STOPS:
+            self._scene.simulation.add_box(STOP_HALF, (*stop, 0.16))
         self._renderer = Renderer(self._scene.simulation.client, DoorEnv.cameras["hinge"])
         self._noise, self._stop_file = noise, None if stop_file is None else Path(stop_file)
         self._generator = np.random.default_rng(0)

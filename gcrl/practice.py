@@ -45,7 +45,7 @@ class Practice:
         self.learner = Learner(settings)
         check_schedule(settings, self.learner.env)
         self.watch = Stopwatch()
-        self.epoch, self.env_steps, self.wall, restarts = 0, 0, 0.0, 0
+        self.epoch, self.env_steps, self.wall, self.stopped, restarts = 0, 0, 0.0, "", 0
         self.states: list[bytes] | None = None
         self.request: Request | None = None
         saved = resume and (self.folder / "checkpoint" / checkpoint.INDEX).exists()
@@ -96,7 +96,7 @@ class Practice:
             metrics |= self.fit("first fit")
         with watch("propose goals"):
             self.request = self.next_request(epoch + 1) if epoch + 1 < practice.epochs else None
-        if self.request is not None:
+        if self.request is not None and not self.stopped:
             self.collector.send(self.request)
         fault("epoch:sent")
         if learner.representation.needs_fit and refit_due(practice, epoch):
@@ -130,7 +130,7 @@ class Practice:
         """Put a result's episodes into replay and dataset file; return what the epoch's metrics say of them."""
         episodes = result.episodes
         assert episodes is not None
-        self.states = result.states
+        self.states, self.stopped = result.states, result.stopped
         with self.watch("store"):
             self.learner.add(episodes, request.fits)
             self.writer.append(episodes)
@@ -161,7 +161,7 @@ class Practice:
         """Practise to the end (or Ctrl-C, or ``max_minutes``), evaluate on the test goals, write the report; return the run folder."""
         try:
             with self.interrupt:
-                while self.epoch < self.practice.epochs and not self.interrupt.asked:
+                while self.epoch < self.practice.epochs and not self.interrupt.asked and not self.stopped:
                     self.step()
                     if self.deadline and self.wall > self.deadline:
                         self.progress.say(f"max_minutes={self.settings.max_minutes:g} reached")
