@@ -40,7 +40,14 @@ def write_table(name: str, experiment: Experiment, results: Path, command: str =
     everything = [result for seeds in found.values() for result in seeds.values()]
     if not everything:
         return
-    lines = [f"# {name}", "", experiment.claim, "", f"Command: `{command or f'python -m benchmarks.learn {name}'}` (skips what is there).", ""]
+    lines = [
+        f"# {name}",
+        "",
+        experiment.claim,
+        "",
+        f"Command: `{command or f'python -m benchmarks.learn {name}'}` (skips what is there).",
+        "",
+    ]
     lines += ["| arm | seeds | " + " | ".join(experiment.figures) + " | env steps | updates | practice |"]
     lines += ["|---|---|" + "---|" * (len(experiment.figures) + 3)]
     for arm, seeds in found.items():

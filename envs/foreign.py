@@ -176,7 +176,9 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
         set_inner_goal(self._easel, goal)
         achieved = place(np.asarray(goal, np.float64))
         if not self.success(np.asarray(achieved, np.float32), goal):
-            raise UserError(f"{self.env_id} cannot draw the goal {goal.tolist()}: it came to {achieved.tolist()}; expected one within reach")
+            raise UserError(
+                f"{self.env_id} cannot draw the goal {goal.tolist()}: it came to {achieved.tolist()}; expected one within reach"
+            )
         return draw(self._easel, self.env_id, self.image_size)
 
     def get_state(self) -> bytes:

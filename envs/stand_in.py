@@ -21,7 +21,6 @@ from envs.errors import UserError
 from envs.hardware import Hardware
 from envs.real_robot import RealRobotEnv
 
-
 # Door stops (m): behind the closed panel's free edge, and before the panel that is wide open. The hinge's own limits give way to the
 # arm, and here no reset would put the door right again.
 STOPS, STOP_HALF = ((0.642, -0.105), door_point(MAX_ANGLE, 0.15, 0.03)), (0.01, 0.01, 0.13)

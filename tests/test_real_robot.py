@@ -63,7 +63,14 @@ def test_the_stand_in_keeps_what_its_capabilities_promise_and_claims_no_more(tmp
     outcomes = {check.name: check for check in run_checks(env)}
     env.close()
     assert [check.problems for check in outcomes.values() if check.problems] == []
-    assert {name for name, check in outcomes.items() if not check.claimed} == {"seeding", "options", "expert", "state", "images", "render_state"}
+    assert {name for name, check in outcomes.items() if not check.claimed} == {
+        "seeding",
+        "options",
+        "expert",
+        "state",
+        "images",
+        "render_state",
+    }
 
 
 def test_a_reset_drives_the_hand_home_and_leaves_the_world_alone() -> None:
@@ -208,7 +215,7 @@ def test_practice_needs_no_more_than_a_robot_has(tmp_path: Path, reset_every: in
 
 
 def test_a_run_that_stops_at_an_abort_is_resumed_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = practise(tmp_path, "env.presses=[13]")
+    run = practise(tmp_path, "env.presses=[8]")
     assert run.epoch == 1
     rows = read_metrics(run.folder)
     assert rows[-1]["collector/aborts"] == 1
@@ -216,13 +223,13 @@ def test_a_run_that_stops_at_an_abort_is_resumed_to_its_end(tmp_path: Path, caps
     assert not (run.folder / "evaluation.json").exists()
     assert (run.folder / "report.html").exists()
     assert "button pressed" in capsys.readouterr().err
-    resume(run.folder)  # its robot is new, and pressed at the 13th command once more
+    resume(run.folder)  # its robot is new, and pressed at the 8th command once more
     assert read_metrics(run.folder)[-1]["collector/aborts"] == 1
     assert len(read_metrics(run.folder)) == 2
 
 
 def test_a_run_that_continues_keeps_the_shortened_episode(tmp_path: Path) -> None:
-    run = practise(tmp_path, "env.presses=[13]", "practice.on_abort=continue")
+    run = practise(tmp_path, "env.presses=[8]", "practice.on_abort=continue")
     rows = read_metrics(run.folder)
     assert sum(row["collector/aborts"] for row in rows) == 1
     assert rows[-1]["episodes"] == 16
