@@ -1,7 +1,7 @@
 """stable-baselines3's own SAC with HER on ``gcrl/Reach-v0`` by state: ``python -m benchmarks.sb3_reach [--seeds 1 2 3]``.
 
-Nothing of ours but the environment takes part. Each seed's outcome is written to ``results/sb3_reach/sac+her_seedN.json`` as it ends; what is
-there is skipped by a second start. ``results/sb3_reach.md`` is the table.
+Nothing of ours but the environment takes part. Each seed's outcome is written to ``results/sb3_reach/sac+her_seedN.json`` as it ends;
+what is there is skipped by a second start. ``results/sb3_reach.md`` is the table.
 """
 
 from __future__ import annotations

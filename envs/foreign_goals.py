@@ -1,4 +1,4 @@
-"""Foreign simulators put where a goal is reached, so that it can be drawn: the goal's own part of the scene, the rest as a reset leaves it."""
+"""Foreign simulators put where a goal is reached, so that it can be drawn: its part of the scene, the rest as a reset leaves it."""
 
 from __future__ import annotations
 
