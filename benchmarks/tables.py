@@ -30,8 +30,8 @@ def shown(values: list[float], figure: str) -> str:
     return f"{mean:.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(values) > 1 else " (one seed)")
 
 
-def write_table(name: str, experiment: Experiment, results: Path) -> None:
-    """Write ``results/NAME.md`` from the results that are there."""
+def write_table(name: str, experiment: Experiment, results: Path, command: str = "") -> None:
+    """Write ``results/NAME.md`` from the results that are there, which `command` made (`benchmarks.learn` where none is given)."""
     found: dict[str, dict[int, dict[str, Any]]] = {arm: {} for arm in experiment.arms}
     for path in sorted((results / name).glob("*_seed*.json")):
         result = json.loads(path.read_text())
@@ -40,7 +40,14 @@ def write_table(name: str, experiment: Experiment, results: Path) -> None:
     everything = [result for seeds in found.values() for result in seeds.values()]
     if not everything:
         return
-    lines = [f"# {name}", "", experiment.claim, "", f"Command: `python -m benchmarks.learn {name}` (skips what is there).", ""]
+    lines = [
+        f"# {name}",
+        "",
+        experiment.claim,
+        "",
+        f"Command: `{command or f'python -m benchmarks.learn {name}'}` (skips what is there).",
+        "",
+    ]
     lines += ["| arm | seeds | " + " | ".join(experiment.figures) + " | env steps | updates | practice |"]
     lines += ["|---|---|" + "---|" * (len(experiment.figures) + 3)]
     for arm, seeds in found.items():

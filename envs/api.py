@@ -25,6 +25,7 @@ class Capabilities:
     goal_states: goals are full states (arm and scene), so that a goal picture is defined.
     expert: ``expert_action`` exists.
     images: observations carry ``image`` (and ``proprioception``).
+    copies: several may exist side by side (false: there is one robot).
     """
 
     state: bool = False
@@ -33,6 +34,7 @@ class Capabilities:
     goal_states: bool = False
     expert: bool = False
     images: bool = False
+    copies: bool = True
 
 
 @dataclass

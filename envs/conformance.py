@@ -38,8 +38,8 @@ def run_checks(env: TaskEnv, seed: int = 0) -> Iterator[Check]:
     if not isinstance(env, TaskEnv):
         yield Check("contract", "it has the attributes of envs.api.TaskEnv", True, ["it lacks attributes of envs.api.TaskEnv"])
         return
-    for check, promise, capability in CHECKS:
-        outcome = Check(check.__name__.strip("_"), promise, not capability or bool(getattr(env.capabilities, capability)), [])
+    for check, promise, needed in CHECKS:
+        outcome = Check(check.__name__.strip("_"), promise, all(getattr(env.capabilities, name) for name in needed), [])
         if outcome.claimed:
             try:
                 outcome.problems.extend(check(env, seed))
@@ -204,19 +204,19 @@ def _expert(env: TaskEnv, seed: int) -> Iterator[str]:
             return
 
 
-# Function, promise, and the capability without which it is not made.
-CHECKS: list[tuple[Callable[[TaskEnv, int], Iterator[str]], str, str]] = [
-    (_spaces, "observations lie in observation_space, vectors are float32, pictures uint8", ""),
-    (_seeding, "reset(seed) and the same actions give the same trajectory whatever came before", ""),
-    (_formulas, "vectorised compute_reward and compute_terminated equal step(); a goal is a success for itself", ""),
-    (_clock, "step() truncates at the horizon and nowhere else; compute_truncated equals it", ""),
-    (_goals, "goals are a function of the generator; a commanded goal is the desired goal; 100 fixed test goals", ""),
-    (_options, "reset(seed, options={'goal': g}) begins the same episode whatever came before", ""),
-    (_keep_state, "reset(options={'keep_state': True}) leaves the scene as it is", ""),
-    (_expert, "expert_action is an action, from the observation alone", "expert"),
-    (_state, "set_state(get_state()) goes on exactly alike; a truncated state is refused", "state"),
-    (_images, "one seed, one picture", "images"),
-    (_render_state, "render_state draws a goal state and does not disturb the episode", "render_state"),
+# Function, promise, and the capabilities without which it is not made.
+CHECKS: list[tuple[Callable[[TaskEnv, int], Iterator[str]], str, tuple[str, ...]]] = [
+    (_spaces, "observations lie in observation_space, vectors are float32, pictures uint8", ()),
+    (_seeding, "reset(seed) and the same actions give the same trajectory whatever came before", ("reset",)),
+    (_formulas, "vectorised compute_reward and compute_terminated equal step(); a goal is a success for itself", ()),
+    (_clock, "step() truncates at the horizon and nowhere else; compute_truncated equals it", ()),
+    (_goals, "goals are a function of the generator; a commanded goal is the desired goal; 100 fixed test goals", ()),
+    (_options, "reset(seed, options={'goal': g}) begins the same episode whatever came before", ("reset",)),
+    (_keep_state, "reset(options={'keep_state': True}) leaves the scene as it is", ()),
+    (_expert, "expert_action is an action, from the observation alone", ("expert",)),
+    (_state, "set_state(get_state()) goes on exactly alike; a truncated state is refused", ("state",)),
+    (_images, "one seed, one picture", ("images", "reset")),
+    (_render_state, "render_state draws a goal state and does not disturb the episode", ("render_state",)),
 ]
 
 

@@ -11,8 +11,9 @@ from gymnasium import spaces
 
 from envs.api import Bools, Capabilities, Floats, GoalSet, Images
 from envs.errors import UserError, unknown
+from envs.foreign_goals import placer
 from envs.foreign_inside import distance, first_line, set_inner_goal, success_test
-from envs.foreign_pictures import draw, drawing_arguments
+from envs.foreign_pictures import draw, drawing_arguments, put_away
 from envs.foreign_state import MujocoState
 from envs.snapshot import generator_state, pack, unpack
 
@@ -53,6 +54,7 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
         self.image_size = image_size
         self._inner = self._build(render=self.image_size > 0)
         self._scratch: gymnasium.Env[Any, Any] | None = None
+        self._easel: gymnasium.Env[Any, Any] | None = None  # the copy in which goals are drawn
         space = self._inner.observation_space
         if not isinstance(space, spaces.Dict) or not all(isinstance(space.spaces.get(key), spaces.Box) for key in _KEYS):
             parts = space.items() if isinstance(space, spaces.Dict) else [("a single", space)]
@@ -72,7 +74,8 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
         self._success = success_test(self._inner, env_id, success_threshold)
         self._snapshots = MujocoState.of(self._inner)
         images = self.image_size > 0
-        self.capabilities = Capabilities(state=self._snapshots is not None, images=images)
+        draws_goals = images and placer(self._inner) is not None
+        self.capabilities = Capabilities(state=self._snapshots is not None, render_state=draws_goals, images=images)
         boxes: dict[str, spaces.Space[Any]] = {key: _float32(space[key]) for key in _KEYS}
         self._commanded: Floats | None = None
         self._last: dict[str, Any] | None = None
@@ -157,8 +160,26 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
         return self.sample_goals(_GOALS_PER_SPLIT, np.random.default_rng(_SPLITS[split]))
 
     def render_state(self, state: Floats) -> Images:
-        """Raise `UserError`: a foreign environment cannot draw a configuration that it is not in."""
-        raise UserError(f"{self.env_id} cannot draw goals; expected an environment whose capabilities.render_state is true")
+        """Return the picture of a goal (g,): what the goal names is there, the rest as a reset leaves it.
+
+        Raises `UserError` without the capability ``render_state``, and for a goal that cannot be put there.
+        """
+        if not self.capabilities.render_state:
+            why = "it was made without image_size=" if not self.image_size else "nothing is known to bring it to a goal"
+            raise UserError(f"{self.env_id} cannot draw goals ({why}); expected an environment whose capabilities.render_state is true")
+        goal = self._checked_goal(state)
+        if self._easel is None:
+            self._easel = self._build(render=True)
+        self._easel.reset(seed=0)
+        place = placer(self._easel)
+        assert place is not None
+        set_inner_goal(self._easel, goal)
+        achieved = place(np.asarray(goal, np.float64))
+        if not self.success(np.asarray(achieved, np.float32), goal):
+            raise UserError(
+                f"{self.env_id} cannot draw the goal {goal.tolist()}: it came to {achieved.tolist()}; expected one within reach"
+            )
+        return draw(self._easel, self.env_id, self.image_size)
 
     def get_state(self) -> bytes:
         """Return the exact state: simulator, goals, clock and generators. Raises `UserError` where the simulator cannot say."""
@@ -186,10 +207,10 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
         self._goal_env().np_random.bit_generator.state = values["inner_generator"]
 
     def close(self) -> None:
-        """Close the environment and its scratch copy."""
-        self._inner.close()
-        if self._scratch is not None:
-            self._scratch.close()
+        """Close the environment and its copies."""
+        for env in (self._inner, self._scratch, self._easel):
+            if env is not None:
+                put_away(env)
 
     def _build(self, *, render: bool) -> gymnasium.Env[Any, Any]:
         drawing = drawing_arguments(self.env_id, self.image_size, self._kwargs) if render else {}

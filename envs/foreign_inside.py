@@ -41,7 +41,22 @@ def set_inner_goal(env: gymnasium.Env[Any, Any], goal: Floats) -> bool:
     move_marker = getattr(env.unwrapped, "update_target_site_pos", None)
     if move_marker is not None:
         move_marker()
+    simulation: Any = getattr(owner, "sim", None)  # panda-gym's task
+    markers = sorted(name for name in getattr(simulation, "_bodies_idx", ()) if name.startswith("target"))
+    if len(owner.goal) == 3 * len(markers):
+        for marker, place in zip(markers, owner.goal.reshape(-1, 3)):
+            simulation.set_base_pose(marker, place, np.array([0.0, 0.0, 0.0, 1.0]))
     return True
+
+
+def mujoco_viewer(env: gymnasium.Env[Any, Any]) -> Any:
+    """Return the viewer that a MuJoCo environment has drawn with, a maze's body included, or None."""
+    inner: Any = env.unwrapped
+    for owner in (inner, getattr(inner, "point_env", None), getattr(inner, "ant_env", None)):
+        viewer = getattr(getattr(owner, "mujoco_renderer", None), "viewer", None)
+        if viewer is not None:
+            return viewer
+    return None
 
 
 def runs_on_mujoco(env: gymnasium.Env[Any, Any]) -> bool:

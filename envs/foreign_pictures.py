@@ -12,7 +12,7 @@ import numpy as np
 
 from envs.api import Images
 from envs.errors import UserError
-from envs.foreign_inside import first_line, load_entry, runs_on_mujoco
+from envs.foreign_inside import first_line, load_entry, mujoco_viewer, runs_on_mujoco
 from envs.signatures import keywords
 
 _SIZES = ("width", "height", "render_width", "render_height")
@@ -31,12 +31,28 @@ def draw(env: gymnasium.Env[Any, Any], env_id: str, size: int) -> Images:
     if runs_on_mujoco(env) and not _mujoco_can_draw():
         raise _no_pictures(env_id, "MuJoCo has no OpenGL context without a display")
     try:
+        viewer = mujoco_viewer(env)
+        if viewer is not None:
+            viewer.make_context_current()  # or it draws black once another environment of this process has drawn, or was closed
         frame = env.render()
     except Exception as error:  # every renderer fails in its own way; all of them mean the same to the user
         raise _no_pictures(env_id, error) from error
     if not isinstance(frame, np.ndarray) or frame.ndim != 3:
         raise _no_pictures(env_id, f"render() returned {type(frame).__name__}")
     return np.asarray(Image.fromarray(np.asarray(frame[..., :3], np.uint8)).resize((size, size), Image.Resampling.BOX), np.uint8)
+
+
+def put_away(env: gymnasium.Env[Any, Any]) -> None:
+    """Free what `env` drew with, then close it.
+
+    Left to the garbage collector, a MuJoCo viewer would free its buffers by their numbers in whichever OpenGL context is current by
+    then: another environment's, which draws black from there on.
+    """
+    viewer = mujoco_viewer(env)
+    if viewer is not None:
+        viewer.make_context_current()
+        viewer.con.free()
+    env.close()
 
 
 def _mujoco_can_draw() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ class Episodes:
     goals: (n, k) float32 what the policy was conditioned on. goal_rows: (n,) source rows in replay, -1 otherwise.
     goal_images: (n, H, W, 3) uint8 or None. goal_achieved: (n, g), NaN where unknown, or None.
     rewards: (n, T) float32, filled by the learner from the practised goal.
+    aborted: why the robot stopped, once for each episode that it ended early; none in a simulator.
     epoch, provenance: where the episodes came from ("practice", "random", "scripted", "real", "imagined").
     """
 
@@ -34,9 +36,18 @@ class Episodes:
     rewards: NDArray[np.float32] | None = None
     epoch: int = 0
     provenance: str = "practice"
+    aborted: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def first(self, n: int) -> Episodes:
+        """Return the first `n` episodes."""
+        if n >= len(self):
+            return self
+        cut = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
+        cut |= {name: value[:n] for name, value in cut.items() if isinstance(value, np.ndarray)}
+        return Episodes(**cut | {"observations": {key: value[:n] for key, value in self.observations.items()}})
 
     @property
     def steps(self) -> int:

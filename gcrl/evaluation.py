@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.api import GoalSet, TaskEnv
+from envs.errors import UserError
 from gcrl.policy import Policy, as_goals
 from gcrl.rollout import Act, RandomActions, ZeroActions, rollout
 from gcrl.statistics import mean_interval
@@ -63,6 +64,10 @@ class Evaluation:
         return arrays
 
 
+class Aborted(UserError):
+    """A robot stopped during an evaluation; the message is its reason."""
+
+
 class FilmCamera:
     """Films the first `episodes` from the task's camera named ``film``, which shows the whole robot; `views` is None without one.
 
@@ -90,6 +95,7 @@ def evaluate(
     film: int = 0,
     pictures: bool = True,
     seeds: NDArray[np.int64] | None = None,
+    stop_on_abort: bool = False,
 ) -> Evaluation:
     """Command every goal of `goal_set` once and judge the outcome.
 
@@ -98,6 +104,10 @@ def evaluate(
         seed: episode e is reset with a seed derived from (seed, e).
         film: number of episodes whose frames are kept.
         seeds: (n,) seeds of the resets, instead of those derived from `seed`.
+        stop_on_abort: end at once where a robot aborts an episode.
+
+    Raises:
+        Aborted: a robot did, and was to stop at that.
     """
     env = envs[0]
     goals = as_goals(env, policy.representation, goal_set)
@@ -111,7 +121,9 @@ def evaluate(
         seeds = np.array(drawn, np.int64)
     keys = ["achieved_goal"] + (["image"] if env.capabilities.images and pictures else [])
     camera = FilmCamera(env, min(film, len(goals)))
-    episodes = rollout(envs, acts[kind], goals, seeds, keys=keys, watch=camera.watch)
+    episodes = rollout(envs, acts[kind], goals, seeds, keys=keys, watch=camera.watch, stop_on_abort=stop_on_abort)
+    if episodes.aborted and stop_on_abort:
+        raise Aborted(episodes.aborted[0])
     achieved, desired = episodes.observations["achieved_goal"], goal_set.achieved
     # An episode that ended early keeps its outcome: its last step stands for the last five.
     ended = np.asarray(episodes.terminated.any(axis=1))

@@ -29,7 +29,7 @@ def named(group: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 def log_collection(folder: Path, env: TaskEnv, result: Result, request: Request) -> dict[str, Any]:
     """Return what an epoch's metrics say of a result: what its episodes cover, and the evaluations that came with it."""
-    metrics: dict[str, Any] = {"collector/seconds": result.seconds}
+    metrics: dict[str, Any] = {"collector/seconds": result.seconds, "collector/aborts": len(result.aborted)}
     if result.episodes is not None and hasattr(env, "coverage"):
         achieved = result.episodes.observations["achieved_goal"]
         rows = np.concatenate([achieved[index, : length + 1] for index, length in enumerate(result.episodes.lengths)])
@@ -80,8 +80,8 @@ def finish(run: Practice) -> None:
     """Evaluate the practised policy on the test goals, write evaluation, films and report, and say where they are."""
     practice, learner = run.practice, run.learner
     if run.collector.in_flight is not None:
-        run.collector.receive()  # a stopped run's next epoch: resuming collects it again
-    if learner.fitted and practice.final_goals:
+        run.stopped = run.collector.receive().stopped  # an interrupted run's next epoch: resuming collects it again
+    if not run.stopped and learner.fitted and practice.final_goals:
         run.progress.phase("evaluation on the test goals")
         order = EvaluationOrder(
             "final", "policy", "test", practice.final_goals, practice.film_goals if learner.env.capabilities.images else 0
@@ -91,9 +91,9 @@ def finish(run: Practice) -> None:
         request = Request(run.epoch, learner.policy.snapshot(), None, nothing, "policy", nothing.astype(bool), None, [order, *missing])
         run.collector.send(request)
         with run.watch("final evaluation"):
-            evaluations = run.collector.receive().evaluations
-        evaluation = evaluations.pop("final")
-        for name, measured in evaluations.items():
+            result = run.collector.receive()
+        run.stopped, evaluation = result.stopped, result.evaluations.pop("final", None)
+        for name, measured in result.evaluations.items():
             log_evaluation(run.folder, name, measured, request)
         details = {
             "goals": "test",
@@ -105,9 +105,12 @@ def finish(run: Practice) -> None:
             "wall_s": round(run.wall, 1),
             "finished": run.epoch == run.epochs,
         }
-        summary = write_evaluation(run.folder, evaluation, details)
-        run.progress.close()
-        run.progress.say(in_words(summary))
+        if evaluation is not None:
+            summary = write_evaluation(run.folder, evaluation, details)
+            run.progress.close()
+            run.progress.say(in_words(summary))
+    if run.stopped:
+        run.progress.say(f"the robot stopped ({run.stopped}) and stays still; `gcrl resume {run.folder}` goes on once it may move")
     from gcrl.report import write_report
 
     with run.watch("report"):

@@ -46,7 +46,7 @@ class Practice:
         check_schedule(settings, self.learner.env)
         self.watch = Stopwatch()
         self.epochs, self.offline_epochs, self.warmup_epochs = total_epochs(settings), offline_epochs(settings), warmup_epochs(settings)
-        self.epoch, self.env_steps, self.wall, restarts = 0, 0, 0.0, 0
+        self.epoch, self.env_steps, self.wall, self.stopped, restarts = 0, 0, 0.0, "", 0
         self.states: list[bytes] | None = None
         self.request: Request | None = None
         saved = resume and (self.folder / "checkpoint" / checkpoint.INDEX).exists()
@@ -101,7 +101,7 @@ class Practice:
             metrics |= self.fit("first fit")
         with watch("propose goals"):
             self.request = self.next_request(epoch + 1) if epoch + 1 < self.epochs else None
-        if self.request is not None:
+        if self.request is not None and not self.stopped:
             self.collector.send(self.request)
         fault("epoch:sent")
         if learner.representation.needs_fit and refit_due(self.settings, epoch):
@@ -135,7 +135,7 @@ class Practice:
         """Put a result's episodes into replay and dataset file; return what the epoch's metrics say of them."""
         episodes = result.episodes
         if episodes is not None:  # an epoch on the dataset collects nothing
-            self.states = result.states
+            self.states, self.stopped = result.states, result.stopped
             with self.watch("store"):
                 self.learner.add(episodes, request.fits)
                 self.writer.append(episodes)
@@ -166,7 +166,7 @@ class Practice:
         """Practise to the end (or Ctrl-C, or ``max_minutes``), evaluate on the test goals, write the report; return the run folder."""
         try:
             with self.interrupt:
-                while self.epoch < self.epochs and not self.interrupt.asked:
+                while self.epoch < self.epochs and not self.interrupt.asked and not self.stopped:
                     self.step()
                     if self.deadline and self.wall > self.deadline:
                         self.progress.say(f"max_minutes={self.settings.max_minutes:g} reached")

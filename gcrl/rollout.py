@@ -73,6 +73,7 @@ def rollout(
     keys: Sequence[str] | None = None,
     watch: Callable[[int, int, TaskEnv], None] = lambda episode, step, env: None,
     limits: NDArray[np.int64] | None = None,
+    stop_on_abort: bool = False,
 ) -> Episodes:
     """Run one episode per goal, `len(envs)` at a time, and return them as padded arrays.
 
@@ -87,6 +88,8 @@ def rollout(
         keys: observation keys to record; all but ``desired_goal`` by default.
         watch: called with (episode, step, env) after every reset (step 0) and step, for films.
         limits: (n,) steps after which each episode is broken off, at most the horizon; the horizon by default.
+        stop_on_abort: nothing moves any more once a robot has aborted an episode (``info["aborted"]`` of its step): what was going on
+            ends there, and only the episodes that were begun are returned. Otherwise the next episode's reset goes on.
 
     Raises:
         UserError: `act` returned actions of the wrong shape.
@@ -99,6 +102,7 @@ def rollout(
     actions = np.zeros((n, horizon), np.int64) if discrete else np.zeros((n, horizon, *(envs[0].action_space.shape or ())), np.float32)
     terminated = np.zeros((n, horizon), bool)
     lengths = np.full(n, horizon, np.int64) if limits is None else np.minimum(limits, horizon)
+    aborted: list[str] = []
     for first in range(0, n, width):
         wave = np.arange(first, min(first + width, n))
         rows = np.concatenate([wave, np.full(width - len(wave), wave[-1])])
@@ -124,16 +128,27 @@ def rollout(
                     continue
                 action = int(chosen[slot]) if discrete else chosen[slot]
                 actions[episode, step] = action
-                observation, _, done, _, _ = envs[slot].step(action)
+                observation, _, done, truncated, info = envs[slot].step(action)
                 current[slot] = observation
                 for key in keys:
                     recorded[key][episode, step + 1] = observation[key]
                 watch(episode, step + 1, envs[slot])
-                if done or step + 1 == lengths[episode]:
+                if "aborted" in info:
+                    aborted.append(str(info["aborted"]))
+                if done or truncated or step + 1 == lengths[episode]:
                     terminated[episode, step], lengths[episode], alive[slot] = done, step + 1, False
+            if aborted and stop_on_abort:
+                lengths[wave[alive]], alive[:] = step + 1, False
             fault("rollout:step")
             if not alive.any():
                 for key in keys:
                     recorded[key][wave, step + 2 :] = recorded[key][wave, step + 1][:, None]
                 break
-    return Episodes(recorded, actions, terminated, lengths, np.asarray(seeds), goals.params, goals.rows, goals.images, goals.achieved)
+        if aborted and stop_on_abort:
+            n = int(wave[-1]) + 1
+            break
+    params, sources, images, achieved = goals.params, goals.rows, goals.images, goals.achieved
+    episodes = Episodes(
+        recorded, actions, terminated, lengths, np.asarray(seeds), params, sources, images, achieved, aborted=tuple(aborted)
+    )
+    return episodes.first(n)

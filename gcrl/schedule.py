@@ -10,6 +10,7 @@ from gcrl.settings import Settings
 
 BASELINES = ("untrained", "random", "zero")
 WARMUPS = ("random", "stay")
+ON_ABORT = ("stop", "continue")
 AT_LEAST = {
     "epochs": 1,
     "episodes_per_epoch": 1,
@@ -66,7 +67,11 @@ def check_schedule(settings: Settings, env: TaskEnv) -> None:
         raise UserError(f"offline_updates={settings.offline_updates} need something to learn from; expected dataset=FILE")
     if not 0 <= settings.offline_share <= 1:
         raise UserError(f"offline_share={settings.offline_share}; expected a share between 0 and 1")
+    if practice.on_abort not in ON_ABORT:
+        raise unknown("practice.on_abort", practice.on_abort, ON_ABORT)
     n, simulators = practice.episodes_per_epoch, practice.simulators
+    if simulators > 1 and not env.capabilities.copies:
+        raise UserError(f"practice.simulators={simulators}, but there is only one of {settings.env_id}; expected practice.simulators=1")
     rows = n * (env.horizon + 1) + env.horizon
     if practice.capacity < rows:
         raise UserError(f"practice.capacity={practice.capacity} rows hold less than an epoch's {n} episodes; expected at least {rows}")
@@ -75,7 +80,7 @@ def check_schedule(settings: Settings, env: TaskEnv) -> None:
             f"practice.episodes_per_epoch={n} is not a multiple of practice.simulators={simulators}, which reset-free practice needs; "
             f"expected e.g. {-(-n // simulators) * simulators}, so that every simulator runs the same number of episodes"
         )
-    if practice.reset_every != 1 and not env.capabilities.state:
+    if practice.reset_every != 1 and env.capabilities.reset and not env.capabilities.state:  # what cannot be reset goes on as it stands
         raise UserError(
             f"practice.reset_every={practice.reset_every} goes on from where a scene stood, and this environment cannot save its state; "
             "expected practice.reset_every=1"

@@ -17,7 +17,7 @@ class Practice:
     warmup: str = "random"  # how they act: random, or stay (the policy commanded to stay where the episode starts)
     random_hold: int = 1  # a random action is held for this many steps (5 makes exploration easy)
     reset_every: int = 1  # episodes per simulator between scene resets; 0: never (reset-free)
-    simulators: int = 8  # simulators stepped in lockstep by the collector process
+    simulators: int = 8  # simulators stepped in lockstep by the collector process; 1 for a robot
     inputs: tuple[str, ...] = ("latent", "proprioception")  # what the policy sees beside the goal
     capacity: int = 200_000  # replay size in rows (frames)
     pool_size: int = 2048  # goals drawn from the sampler each epoch for relabelling
@@ -28,6 +28,7 @@ class Practice:
     final_goals: int = 100  # test goals of the evaluation that ends a run
     checkpoint_every: int = 1  # epochs between checkpoints; a run that is killed loses at most as many
     film_goals: int = 10  # commanded goals filmed for the report
+    on_abort: str = "stop"  # when a robot aborts an episode: stop (checkpoint, report, end; resume goes on) or continue with the next
     collector_process: bool = True  # false: collect in the learner's own process (for debugging; same results)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gcrl.episodes import Episodes
-from gcrl.evaluation import TEST_SEED, Evaluation, evaluate
+from gcrl.evaluation import TEST_SEED, Aborted, Evaluation, evaluate
 from gcrl.parts import build_env, build_policy
 from gcrl.policy import Policy
 from gcrl.request import EvaluationOrder, Request
@@ -20,12 +20,18 @@ from gcrl.settings import Settings
 
 @dataclass
 class Result:
-    """Episodes of a request, evaluations by name, the simulators' states (reset-free) and seconds spent."""
+    """Episodes of a request, evaluations by name, the simulators' states (reset-free) and seconds spent.
+
+    aborted: why a robot ended an episode early, once for each. stopped: the reason after which it was to stay still, so that what
+    is missing was not done.
+    """
 
     episodes: Episodes | None
     evaluations: dict[str, Evaluation]
     states: list[bytes] | None
     seconds: float
+    aborted: tuple[str, ...] = ()
+    stopped: str = ""
 
 
 class World:
@@ -41,18 +47,27 @@ class World:
         """Collect and evaluate what `request` asks for."""
         started = time.perf_counter()
         episodes, states = None, None
+        aborted: tuple[str, ...] = ()
+        stop = self.settings.practice.on_abort == "stop"
         self.policy.load_snapshot(request.snapshot)
         if request.goals is not None:
             if request.states is not None:
                 for env, state in zip(self.envs, request.states, strict=True):
                     env.set_state(state)
             act = self.explorer(request.explore)
-            episodes = rollout(self.envs, act, request.goals, request.seeds, keep=lambda episode: bool(request.keep[episode]))
+            keep = lambda episode: bool(request.keep[episode])  # noqa: E731
+            episodes = rollout(self.envs, act, request.goals, request.seeds, keep, stop_on_abort=stop)
+            aborted = episodes.aborted
             episodes.epoch, episodes.provenance = request.epoch, "practice" if request.explore == "policy" else "random"
-            if self.settings.practice.reset_every != 1:
+            if self.settings.practice.reset_every != 1 and self.envs[0].capabilities.state:
                 states = [env.get_state() for env in self.envs]  # before evaluations, which move everything
-        evaluations = {order.name: self.evaluate(order, request.snapshot) for order in request.evaluations}
-        return Result(episodes, evaluations, states, time.perf_counter() - started)
+        evaluations: dict[str, Evaluation] = {}
+        try:
+            for order in [] if aborted and stop else request.evaluations:
+                evaluations[order.name] = self.evaluate(order, request.snapshot)
+        except Aborted as reason:
+            aborted += (str(reason),)
+        return Result(episodes, evaluations, states, time.perf_counter() - started, aborted, aborted[0] if aborted and stop else "")
 
     def explorer(self, explore: str) -> Act:
         """Return how to act: toward the goals, at random, or toward where the episode starts."""
@@ -69,7 +84,16 @@ class World:
         self.policy.load_snapshot(self.untrained if order.kind == "untrained" else snapshot)
         kind = "policy" if order.kind == "untrained" else order.kind
         seed = TEST_SEED if order.split == "test" else 2 * TEST_SEED  # the same starts for every run: comparisons are paired
-        return evaluate(self.envs, self.policy, goal_set.take(chosen), seed, kind=kind, film=order.film, pictures=order.split == "test")
+        return evaluate(
+            self.envs,
+            self.policy,
+            goal_set.take(chosen),
+            seed,
+            kind=kind,
+            film=order.film,
+            pictures=order.split == "test",
+            stop_on_abort=self.settings.practice.on_abort == "stop",
+        )
 
     def close(self) -> None:
         """Close the simulators."""

@@ -70,6 +70,13 @@ def test_the_environment_guide_runs() -> None:
     assert names["env"].horizon
 
 
+def test_the_robot_guides_class_is_made_without_touching_the_robot() -> None:
+    names: dict[str, Any] = {"__name__": "block"}
+    for block in blocks("docs/real_robot.md"):
+        run(block, names)
+    assert names["TableRobot"](image_size=8).capabilities.copies is False
+
+
 def test_the_dataset_guide_reads_what_practice_wrote(practised: Path, tmp_path: Path) -> None:
     names: dict[str, Any] = {"__name__": "block"}
     for block in blocks("docs/datasets.md"):
@@ -106,7 +113,7 @@ def test_the_goal_guide_names_every_dataset_and_attribute_of_the_format(tmp_path
 
 COMMANDS = [
     line.partition("  ")[0].split()
-    for name in ("goals", "datasets", "environments")
+    for name in ("goals", "datasets", "environments", "real_robot")
     for line in (text[4:] for text in (ROOT / f"docs/{name}.md").read_text(encoding="utf-8").splitlines() if text.startswith("    gcrl "))
 ]
 

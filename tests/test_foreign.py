@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -224,3 +225,46 @@ def test_malformed_use_is_said_in_one_line() -> None:
     maze.reset(seed=0)
     with pytest.raises(UserError, match="belongs to PointMaze_UMaze-v3"):
         reach.set_state(maze.get_state())
+
+
+_DRAW = """
+import sys, numpy as np, envs
+for env_id in sys.argv[1:]:
+    env = envs.make(env_id, image_size=24)
+    picture = env.reset(seed=0)[0]["image"]
+    goals = env.fixed_goals("test").states
+    drawn = [env.render_state(goals[0]), env.render_state(goals[1]), env.render_state(goals[0])]
+    print(env_id, picture.std() > 5, np.array_equal(drawn[0], drawn[2]), not np.array_equal(drawn[0], drawn[1]), flush=True)
+    env.close()
+"""
+
+
+def draws(env_ids: list[str]) -> None:
+    """One process draws the environments one after another, with MuJoCo on EGL; skipped where there is no EGL."""
+    command = [sys.executable, "-c", _DRAW, *env_ids]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "MUJOCO_GL": "egl"}, check=False)
+    if "draws no pictures here" in done.stderr or "EGL" in done.stderr:
+        pytest.skip("no OpenGL through EGL here")
+    assert done.returncode == 0, done.stderr
+    for env_id in env_ids:
+        assert f"{env_id} True True True" in done.stdout, done.stdout
+
+
+def test_goals_of_fetch_mazes_and_hands_are_drawn_and_no_environment_spoils_the_next_ones_pictures() -> None:
+    draws(["FetchReach-v4", "FetchPush-v4", "PointMaze_UMaze-v3", "HandManipulateBlock-v1"])
+
+
+def test_goals_of_panda_gym_are_drawn() -> None:
+    pytest.importorskip("panda_gym")
+    draws(["PandaReach-v3", "PandaPush-v3"])
+
+
+@pytest.mark.parametrize("env_id", ["FetchPush-v4", "AntMaze_UMaze-v5", "HandReach-v3", "HandManipulateBlock-v1"])
+def test_other_tasks_of_gymnasium_robotics_are_made_and_stepped(env_id: str) -> None:
+    env = envs.make(env_id)
+    observation, _ = env.reset(seed=0)
+    assert env.observation_space.contains(env.step(env.action_space.sample())[0])
+    assert env.success(observation["achieved_goal"][None], observation["achieved_goal"][None]).tolist() == [True]
+    with pytest.raises(UserError, match="cannot draw goals"):
+        env.render_state(observation["achieved_goal"])
+    env.close()
