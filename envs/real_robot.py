@@ -75,7 +75,8 @@ class RealRobotEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         goal = spaces.Box(-np.inf, np.inf, (len(self.factors),), np.float32)
         hand = spaces.Box(-np.inf, np.inf, (3,), np.float32)
         picture = spaces.Box(0, 255, (self.image_size, self.image_size, 3), np.uint8)
-        parts: dict[str, spaces.Space[Any]] = {"observation": hand, "achieved_goal": goal, "desired_goal": goal, "image": picture, "proprioception": hand}
+        parts: dict[str, spaces.Space[Any]] = {"observation": hand, "achieved_goal": goal, "desired_goal": goal}
+        parts |= {"image": picture, "proprioception": hand}
         self.observation_space = spaces.Dict(parts)
         self.action_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
 
