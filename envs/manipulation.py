@@ -23,7 +23,7 @@ from envs.scene import Scene
 __all__ = ["TOUCH", "ManipulationEnv"]
 
 REWARDS = ("sparse", "dense")
-OPTIONS = ("goal", "keep_state")
+OPTIONS = ("goal", "keep_state", "start")
 
 
 class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
@@ -102,7 +102,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
     # Gymnasium.
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Begin an episode; options ``goal`` (g,) and ``keep_state`` (stay where the last episode ended).
+        """Begin an episode; options ``goal`` (g,), ``keep_state`` (stay where the last episode ended), ``start`` (m,) (a goal state).
 
         With a seed, what follows does not depend on what went before, bit for bit. Raises `UserError` for a bad option.
         """
@@ -115,6 +115,9 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         if not keep:
             self._scene.simulation.restore_start()
             self._scene.randomise(self.np_random)
+        start = options.get("start")
+        if start is not None and not keep:
+            self._scene.begin(self._checked_state(start))
         goal = options.get("goal")
         self._goal = self._checked_goal(self.draw_goal(keep) if goal is None else goal)
         if not keep:
@@ -180,7 +183,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         return np.asarray(self.sample_goals(1, self.np_random).achieved[0])
 
     def fixed_goals(self, split: str) -> GoalSet:
-        """Return the committed goals of "test" or "tune"; an expert's rollout reached each of them."""
+        """Return the committed goals of "test", "tune" or a split of the task's own; an expert's rollout reached each of them."""
         return load_goals(self.task, split)
 
     def goal_state(self) -> Floats:
@@ -273,6 +276,12 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         if len(values) != self.action_axes or not all(math.isfinite(value) for value in values):
             raise UserError(f"action {values}; expected {self.action_axes} finite numbers in [-1, 1]")
         return [min(max(value, -1.0), 1.0) for value in values]
+
+    def _checked_state(self, state: Any) -> Floats:
+        values, expected = np.asarray(state, np.float64), len(self._scene.state())
+        if values.shape != (expected,) or not np.isfinite(values).all():
+            raise UserError(f"start {values.tolist()}; expected a goal state, {expected} finite numbers: joint angles, then {self._scene.rest}")
+        return values
 
     def _checked_goal(self, goal: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
         values = np.asarray(goal, np.float32)
