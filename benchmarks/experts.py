@@ -3,9 +3,9 @@
     python benchmarks/experts.py [TASK ...] [--goals 100] [--out results/experts.json]
     python benchmarks/experts.py --picture docs/environments.png
 
-The long tasks of DrawerPickPush are its fixed ones, whatever --goals says. Success is the mean over an episode's last five steps. "deepest" is the deepest contact of any step (mm), "first" the median number of
-steps until success. The picture has a row per task: start, a sixth and a third of the way and end in the default camera at 48
-pixels (enlarged), the end in the camera for films, and a goal's picture.
+Success is the mean over an episode's last five steps. "deepest" is the deepest contact of any step (mm), "first" the median number of
+steps until success. The long tasks of DrawerPickPush are its fixed ones, whatever --goals says. The picture has a row per task: start, a
+sixth and a third of the way and end in the default camera at 48 pixels (enlarged), the end in the camera for films, and a goal's picture.
 """
 
 from __future__ import annotations

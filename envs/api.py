@@ -58,7 +58,6 @@ class GoalSet:
         images, starts = (None if values is None else values[index] for values in (self.images, self.starts))
         return GoalSet(self.states[index], self.achieved[index], images, starts)
 
-
     def options(self, index: int) -> dict[str, Any]:
         """Return the options of a reset toward goal `index`: the goal, and where its episode begins if that matters."""
         start = {} if self.starts is None else {"start": self.starts[index]}
@@ -88,7 +87,8 @@ class TaskEnv(Protocol):
     ``goal_state() -> (m,)``, the present configuration as a goal state; ``penetration() -> m``, the deepest contact right now;
     ``camera``, ``cameras`` and ``picture(size, camera=name) -> (size, size, 3)``, other views of the present; ``task``, a name;
     ``goal_tasks(goals) -> [str]``, the task or skill of each goal of a `GoalSet`; ``goal_objects(goals) -> [[str]]``, its objects.
-    ``next_goal(state (m,), generator) -> GoalSet``, one goal to pursue from a goal state, where goals depend on it (`gcrl collect` plays so).
+    ``next_goal(state (m,), generator) -> GoalSet``, one goal to pursue from a goal state, where goals depend on it: how `gcrl collect`
+    plays.
     """
 
     observation_space: spaces.Dict

@@ -11,7 +11,6 @@ from envs.api import Floats
 from envs.bodies import turned
 from envs.drawer import drawer_error, in_handle, slide
 from envs.drawer_pick_push_scene import ASIDE_LOW, FRONT, RADIUS, Layout
-from envs.drawer_pick_push_skills import OPENED
 from envs.grasping import ALIGNED, BLOCK_HALF, HOVER, OPEN, SHUT, grips, move, pick_and_place, raised
 from envs.push import circle, toward
 from envs.robot import MAX_STEP
@@ -48,7 +47,9 @@ class Sight:
         now = Layout(opening, (*values[1:4], *upright), (values[7], values[8]))
         wanted = [float(value) for value in desired]
         goal = Layout(wanted[0], (*wanted[1:4], *upright), (wanted[4], wanted[5]))
-        return cls(np.asarray(observation[:3], np.float64), float(observation[3]), values[0], now, goal, np.asarray(desired[6:], np.float64))
+        return cls(
+            np.asarray(observation[:3], np.float64), float(observation[3]), values[0], now, goal, np.asarray(desired[6:], np.float64)
+        )
 
     @property
     def block(self) -> Floats:
@@ -68,7 +69,7 @@ class Sight:
 
 
 def act(sight: Sight) -> Floats:
-    """Return the action (4,): the block first, with the drawer opened for it if need be, then the cylinder, then the drawer, then the hand."""
+    """Return the action (4,): first the block, the drawer opened for it if need be, then cylinder, drawer and hand."""
     now, goal = sight.now, sight.goal
     strayed = abs(goal.cylinder[1] - now.cylinder[1]) > DONE
     far = float(np.abs(sight.place - sight.block).max())

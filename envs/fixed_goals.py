@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.api import GoalSet
+from envs.api import Floats, GoalSet
 from envs.errors import unknown
 
 FOLDER = Path(__file__).parent / "goals"
@@ -25,7 +25,7 @@ def load_goals(task: str, split: str) -> GoalSet:
 def save_goals(task: str, splits: dict[str, GoalSet], folder: Path = FOLDER) -> Path:
     """Write the goals of a task's splits, with their starts where they have some, and return the file's path."""
     path = folder / f"{task}.npz"
-    arrays = {}
+    arrays: dict[str, Floats] = {}
     for split, goals in splits.items():
         arrays |= {f"{split}_states": goals.states, f"{split}_achieved": goals.achieved}
         arrays |= {} if goals.starts is None else {f"{split}_starts": goals.starts}

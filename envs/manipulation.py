@@ -280,7 +280,9 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
     def _checked_state(self, state: Any) -> Floats:
         values, expected = np.asarray(state, np.float64), len(self._scene.state())
         if values.shape != (expected,) or not np.isfinite(values).all():
-            raise UserError(f"start {values.tolist()}; expected a goal state, {expected} finite numbers: joint angles, then {self._scene.rest}")
+            raise UserError(
+                f"start {values.tolist()}; expected a goal state, {expected} finite numbers: 7 joint angles, {self._scene.rest}"
+            )
         return values
 
     def _checked_goal(self, goal: Any) -> np.ndarray[Any, np.dtype[np.float32]]:

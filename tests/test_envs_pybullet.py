@@ -90,7 +90,8 @@ def test_follows_the_contract(env: ManipulationEnv) -> None:
 @pytest.mark.parametrize("reward_type", ["sparse", "dense"])
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_computed_rewards_equal_those_of_step(task: str, reward_type: str) -> None:
-    horizon = {"stack": 100, "multi_push": 100, "drawer_pick_push": 100}.get(task, 30)  # steps in which the expert is done with its first goal
+    # Steps in which the expert is done with its first goal.
+    horizon = {"stack": 100, "multi_push": 100, "drawer_pick_push": 100}.get(task, 30)
     env = TASKS[task](reward_type=reward_type, horizon=horizon)
     achieved, desired, rewards, truncations, infos = [], [], [], [], []
     for seed in range(2):
