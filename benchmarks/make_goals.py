@@ -5,7 +5,7 @@
 A goal is kept when its rollout, from a reset, succeeded, came to rest without penetration and never pressed two bodies into
 each other by more than three millimetres on the way; and when it is far: a door open by more than 0.15 rad, a drawer by more than
 4 cm, a button pressed, a puck at least 8 cm from its start and every one of several objects at least 6 cm. The splits come from
-different seeds, so "tune" shares no goal with "test".
+different seeds, so "tune" shares no goal with "test". DrawerPickPush also has its three long tasks, with fixed starts.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from envs.api import GoalSet
 from envs.button import ButtonEnv
 from envs.door import DoorEnv
 from envs.drawer import DrawerEnv
+from envs.drawer_pick_push import LONG_TASKS, DrawerPickPushEnv
+from envs.drawer_pick_push_scene import ASIDE_HIGH, ASIDE_LOW, LANE_LOW, OPEN_HIGH, TRAY_HEIGHT, Layout
 from envs.fixed_goals import FOLDER, save_goals
 from envs.furniture import LATCH
+from envs.grasping import BLOCK_HALF
 from envs.manipulation import TOUCH, ManipulationEnv
 from envs.multi_push import LANES, START_X, MultiPushEnv
 from envs.objects import SETS
@@ -32,12 +35,13 @@ from envs.reach import ReachEnv
 from envs.stack import BLOCKS, StackEnv
 
 MAKERS: list[Callable[[], ManipulationEnv]] = [
-    *(partial(DoorEnv, setting="hard"), ReachEnv, PushEnv, PickPlaceEnv, DrawerEnv, ButtonEnv),
+    *(partial(DoorEnv, setting="hard"), ReachEnv, PushEnv, PickPlaceEnv, DrawerEnv, ButtonEnv, DrawerPickPushEnv),
     *(partial(StackEnv, n_blocks=n) for n in BLOCKS),
     *(partial(MultiPushEnv, objects=name) for name in SETS),
 ]
 SEEDS = {"test": 20_001, "tune": 10_001}
 COUNT = 100
+LONG_HORIZON = 300  # steps, of the tasks that need several skills
 # Goals that the start already fulfils, or nearly so, would flatter a policy that does nothing.
 FAR: dict[str, Callable[[np.ndarray], bool]] = {
     "door": lambda achieved: achieved[0] > 0.15,  # rad open
@@ -58,9 +62,9 @@ MAX_PENETRATION = 3e-3  # m, on the way
 AT_REST = 1e-3  # change of the achieved goal in the last step
 
 
-def rollout(env: ManipulationEnv, goal: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the (goal state, achieved goal) in which the expert ends, None where it fails, penetrates or does not rest."""
-    observation, _ = env.reset(seed=seed, options={"goal": goal})
+def rollout(env: ManipulationEnv, goal: GoalSet, seed: int) -> GoalSet | None:
+    """Return the goal in which the expert ends on its way to `goal`, None where it fails, penetrates or does not rest."""
+    observation, _ = env.reset(seed=seed, options=goal.options(0))
     truncated, reached = False, False
     before = observation["achieved_goal"]
     while not truncated:
@@ -71,20 +75,44 @@ def rollout(env: ManipulationEnv, goal: np.ndarray, seed: int) -> tuple[np.ndarr
             return None
     if not reached or env.penetration() > TOUCH or np.abs(observation["achieved_goal"] - before).max() > AT_REST:
         return None
-    return env.goal_state(), observation["achieved_goal"]
+    return GoalSet(env.goal_state()[None], observation["achieved_goal"][None], starts=goal.starts)
 
 
 def make_split(env: ManipulationEnv, seed: int, far: Callable[[np.ndarray], bool]) -> tuple[GoalSet, int]:
     """Return `COUNT` goals and how many rollouts they took."""
     generator = np.random.default_rng(seed)
-    ends: list[tuple[np.ndarray, np.ndarray]] = []
+    ends: list[GoalSet] = []
     tried = 0
     while len(ends) < COUNT:
-        end = rollout(env, env.sample_goals(1, generator).achieved[0], seed + tried)
+        end = rollout(env, env.sample_goals(1, generator), seed + tried)
         tried += 1
-        if end is not None and far(end[1]):
+        if end is not None and far(end.achieved[0]):
             ends.append(end)
-    return GoalSet(np.stack([state for state, _ in ends]), np.stack([achieved for _, achieved in ends])), tried
+    return GoalSet.join(ends), tried
+
+
+def long_tasks(seed: int) -> GoalSet:
+    """Return the long tasks of DrawerPickPush, in the order of `LONG_TASKS`: fixed starts, and where the expert's rollouts ended."""
+    env, hand = DrawerPickPushEnv(horizon=LONG_HORIZON), (0.42, 0.0, 0.25)
+    flat = (0.0, 0.0, 0.0, 1.0)
+    blocked, left, right = (LANE_LOW + 0.01, 0.02), (LANE_LOW + 0.01, ASIDE_LOW + 0.02), (LANE_LOW + 0.01, 0.02 - ASIDE_HIGH)
+    opened = OPEN_HIGH - 0.01
+    near, far, inside = (0.365, 0.15, BLOCK_HALF, *flat), (0.37, -0.12, BLOCK_HALF, *flat), (0.745, 0.0, TRAY_HEIGHT, *flat)
+    ends = {
+        "task_a": (Layout(0.0, near, blocked), Layout(opened, near, right)),
+        "task_b": (Layout(0.0, far, left), Layout(opened, (0.745 - opened, *inside[1:]), left)),
+        "task_c": (Layout(0.0, near, blocked), Layout(0.0, inside, left)),
+    }
+    goals = []
+    for task in LONG_TASKS:
+        start, goal = (layout.state(hand) for layout in ends[task])
+        env.ghost().place(goal)
+        achieved = np.array(env.ghost().measure()[1], np.float32)
+        end = rollout(env, GoalSet(goal[None], achieved[None], starts=start[None]), seed)
+        assert end is not None, f"{task} was not reached, or not without penetration"
+        goals.append(end)
+    env.close()
+    return GoalSet.join(goals)
 
 
 def main() -> None:
@@ -105,6 +133,8 @@ def main() -> None:
             print(f"{task} {split}: {COUNT} goals from {tried} rollouts")
             for factor, quantiles in zip(env.factors, spread):
                 print(f"  {factor}: quartiles {quantiles.tolist()}")
+        if task == DrawerPickPushEnv.task:
+            splits["long"] = long_tasks(SEEDS["test"])
         print(f"written: {save_goals(task, splits, arguments.out)}")
         env.close()
 

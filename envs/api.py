@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -44,32 +44,53 @@ class GoalSet:
     states: (n, m) goal states, in the layout of the environment's ``render_state``; (n, g) achieved goals where it has none.
     achieved: (n, g) the same in the space of ``achieved_goal``.
     images: (n, H, W, 3) uint8 pictures, or None where not rendered.
+    starts: (n, m) goal states in which the episodes of these goals begin (``options={"start": s}``); None: where any reset leads.
     """
 
     states: Floats
     achieved: Floats
     images: Images | None = None
+    starts: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.achieved)
 
     def take(self, index: Any) -> GoalSet:
         """Return the goals at `index` (slice, mask or integers)."""
-        return GoalSet(self.states[index], self.achieved[index], None if self.images is None else self.images[index])
+        images, starts = (None if values is None else values[index] for values in (self.images, self.starts))
+        return GoalSet(self.states[index], self.achieved[index], images, starts)
+
+    def options(self, index: int) -> dict[str, Any]:
+        """Return the options of a reset toward goal `index`: the goal, and where its episode begins if that matters."""
+        start = {} if self.starts is None else {"start": self.starts[index]}
+        return {"goal": self.achieved[index], **start}
+
+    @classmethod
+    def join(cls, parts: Sequence[GoalSet]) -> GoalSet:
+        """Return the goals of `parts`, which have the same attributes, one after the other."""
+
+        def joined(name: str) -> Any:
+            values = [getattr(part, name) for part in parts]
+            return None if values[0] is None else np.concatenate(values)
+
+        return cls(*(joined(name) for name in ("states", "achieved", "images", "starts")))
 
 
 @runtime_checkable
 class TaskEnv(Protocol):
     """A Gymnasium environment with dict observations {observation, achieved_goal, desired_goal[, image, proprioception]}.
 
-    ``reset(seed=, options=)`` understands ``{"goal": (g,) array}`` (the desired goal) and ``{"keep_state": True}``
-    (reset-free: a new episode from where the last one ended). All ``compute_*`` are vectorised over leading axes.
+    ``reset(seed=, options=)`` understands ``{"goal": (g,) array}`` (the desired goal), ``{"keep_state": True}``
+    (reset-free: a new episode from where the last one ended) and, where goals are full states, ``{"start": (m,) array}`` (the goal
+    state to begin in, at rest). All ``compute_*`` are vectorised over leading axes.
     Optional, found by ``hasattr``: ``coverage(achieved_goals (n, g)) -> dict[str, float]``, how much of the task's goals a set of
     visited ones spans (Corridor: entropy in nats and share of cells; a door: the same over bins of its angle);
     ``expert_action(observation) -> (a,)`` with the capability ``expert``. What files of goals say (`gcrl goals`) comes from
     ``goal_state() -> (m,)``, the present configuration as a goal state; ``penetration() -> m``, the deepest contact right now;
     ``camera``, ``cameras`` and ``picture(size, camera=name) -> (size, size, 3)``, other views of the present; ``task``, a name;
     ``goal_tasks(goals) -> [str]``, the task or skill of each goal of a `GoalSet`; ``goal_objects(goals) -> [[str]]``, its objects.
+    ``next_goal(state (m,), generator) -> GoalSet``, one goal to pursue from a goal state, where goals depend on it: how `gcrl collect`
+    plays.
     """
 
     observation_space: spaces.Dict

@@ -33,3 +33,11 @@ def as_goal(goal: Any, factors: tuple[str, ...]) -> NDArray[np.float32]:
     if values.shape != (len(factors),) or not np.isfinite(values).all():
         raise UserError(f"goal {values.tolist()}; expected {len(factors)} finite numbers: {', '.join(factors)}")
     return values.copy()
+
+
+def as_start(start: Any, size: int, rest: str) -> NDArray[np.float64]:
+    """Return a start state (size,) as numbers; raises `UserError` for anything else. rest: what follows the joint angles, in words."""
+    values = np.asarray(start, np.float64)
+    if values.shape != (size,) or not np.isfinite(values).all():
+        raise UserError(f"start {values.tolist()}; expected a goal state, {size} finite numbers: 7 joint angles, {rest}")
+    return values

@@ -94,23 +94,35 @@ class DrawerEnv(ManipulationEnv):
     def expert_action(self, observation: Mapping[str, Any]) -> Floats:
         """Reach over the bar into the handle, pull or push the drawer to the goal's opening, then take the hand to its goal."""
         x, y, z, opening, velocity = (float(value) for value in observation["observation"])
-        error = float(observation["desired_goal"][0]) - (opening + velocity * abs(velocity) / (2 * BRAKING))
-        bar, front = BAR - opening, FRONT - 0.012 - opening
-        middle, speed = (bar + front) / 2, 1.0
-        inside = bar < x < front and abs(y) < BESIDE
-        if inside and z < CLEAR:
-            if abs(error) < 0.003:
-                target = tuple(float(value) for value in observation["desired_goal"][1:4])
-            else:
-                # The fingers' middle when they touch the bar (to pull) or the front (to push), led a little toward the goal.
-                touch = bar + HANDLE_HALF + FINGER_HALF if error > 0 else front - FINGER_HALF
-                target = (touch - max(-0.03, min(0.03, error)), 0.0, LOW[2])
-                speed = max(0.1, min(1.0, abs(error) / 0.05))
-        elif inside and abs(x - middle) < 0.012:
-            target = (middle, 0.0, LOW[2])
-        elif z < CLEAR:
-            target = (x, y, HIGH[2])
+        error = drawer_error(float(observation["desired_goal"][0]), opening, velocity)
+        if in_handle((x, y, z), opening, FRONT) and abs(error) < 0.003:
+            target, speed = tuple(float(value) for value in observation["desired_goal"][1:4]), 1.0
         else:
-            target = (middle, 0.0, CLEAR + 0.02)
+            target, speed = slide((x, y, z), opening, error, FRONT)
         step = np.array([target[0] - x, target[1] - y, target[2] - z]) / MAX_STEP
         return np.asarray(np.clip(step, -speed, speed), np.float32)
+
+
+def drawer_error(goal: float, opening: float, velocity: float) -> float:
+    """Return how far (m) the drawer still has to open, from where friction would stop it if it were let go now."""
+    return goal - (opening + velocity * abs(velocity) / (2 * BRAKING))
+
+
+def in_handle(hand: Point, opening: float, front: float) -> bool:
+    """Return whether the fingers are between bar and front of a drawer; `front`: m, x of its front when it is closed."""
+    x, y, z = hand
+    return front - 0.012 - HANDLE_OUT - opening < x < front - 0.012 - opening and abs(y) < BESIDE and z < CLEAR
+
+
+def slide(hand: Point, opening: float, error: float, front: float) -> tuple[Point, float]:
+    """Return where the closed fingers go next (m), and at which share of full speed, to slide a drawer by `error` m by its handle."""
+    x, y, z = hand
+    bar, face = front - 0.012 - HANDLE_OUT - opening, front - 0.012 - opening
+    middle = (bar + face) / 2
+    if in_handle(hand, opening, front):
+        # The fingers' middle when they touch the bar (to pull) or the front (to push), led a little toward the goal.
+        touch = bar + HANDLE_HALF + FINGER_HALF if error > 0 else face - FINGER_HALF
+        return (touch - max(-0.03, min(0.03, error)), 0.0, LOW[2]), max(0.1, min(1.0, abs(error) / 0.05))
+    if bar < x < face and abs(y) < BESIDE and abs(x - middle) < 0.012:
+        return (middle, 0.0, LOW[2]), 1.0
+    return ((x, y, HIGH[2]) if z < CLEAR else (middle, 0.0, CLEAR + 0.02)), 1.0

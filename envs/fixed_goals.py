@@ -6,25 +6,28 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.api import GoalSet
+from envs.api import Floats, GoalSet
 from envs.errors import unknown
 
 FOLDER = Path(__file__).parent / "goals"
-SPLITS = ("test", "tune")
 
 
 def load_goals(task: str, split: str) -> GoalSet:
-    """Return the goals of `split` ("test" or "tune") of a task. Raises `UserError` for another name."""
-    if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
+    """Return the goals of `split` of a task: "test", "tune" or one that only this task has. Raises `UserError` for another name."""
     with np.load(FOLDER / f"{task}.npz", allow_pickle=False) as file:
-        return GoalSet(file[f"{split}_states"], file[f"{split}_achieved"])
+        splits = [name.removesuffix("_states") for name in file.files if name.endswith("_states")]
+        if split not in splits:
+            raise unknown("split", split, splits)
+        starts = file[f"{split}_starts"] if f"{split}_starts" in file.files else None
+        return GoalSet(file[f"{split}_states"], file[f"{split}_achieved"], starts=starts)
 
 
 def save_goals(task: str, splits: dict[str, GoalSet], folder: Path = FOLDER) -> Path:
-    """Write the goals of a task's splits and return the file's path."""
+    """Write the goals of a task's splits, with their starts where they have some, and return the file's path."""
     path = folder / f"{task}.npz"
-    arrays = {f"{split}_states": goals.states for split, goals in splits.items()}
-    arrays |= {f"{split}_achieved": goals.achieved for split, goals in splits.items()}
+    arrays: dict[str, Floats] = {}
+    for split, goals in splits.items():
+        arrays |= {f"{split}_states": goals.states, f"{split}_achieved": goals.achieved}
+        arrays |= {} if goals.starts is None else {f"{split}_starts": goals.starts}
     np.savez_compressed(path, allow_pickle=False, **arrays)
     return path

@@ -13,6 +13,7 @@ DRAWER_FRICTION = 4.0  # N on rails: the drawer stays where it is left; let go a
 DRAWER_MASS = 0.5  # kg
 DRAWER_TOP = 0.11  # m, of the cabinet and of the handle
 HANDLE_OUT, HANDLE_HALF = 0.06, 0.006  # m from the drawer's front to the middle of the handle's bar, and half the bar's thickness
+POCKET_FLOOR = 0.035  # m: a hand that reaches there passes over the drawer's front
 BUTTON_TRAVEL = 0.03  # m
 BUTTON_TOP = 0.08  # m of the cap when it is up
 BUTTON_RADIUS = 0.035  # m, half the cap's side
@@ -68,7 +69,10 @@ class Slider:
 
 
 class Drawer(Slider):
-    """A cabinet whose front stands at `position`, and a drawer that opens toward the robot by a handle which fingers enter from above."""
+    """A cabinet whose front stands at `position`, and a drawer that opens toward the robot by a handle which fingers enter from above.
+
+    pocket: m behind the front, between which the floor is `POCKET_FLOOR` high between two low walls; None: a flat floor.
+    """
 
     def __init__(
         self,
@@ -78,6 +82,7 @@ class Drawer(Slider):
         name: str = "drawer",
         cabinet: str = "0.20 0.30 0.55 1",
         front: str = "0.97 0.80 0.08 1",
+        pocket: tuple[float, float] | None = None,
     ) -> None:
         handle, inside = "0.90 0.22 0.10 1", "0.45 0.30 0.16 1"
         width, length = 0.24, 0.20  # m
@@ -92,6 +97,11 @@ class Drawer(Slider):
             ((-0.012 - HANDLE_OUT, 0.0, DRAWER_TOP - 0.02), (2 * HANDLE_HALF, 0.15, 0.04), handle),
             *(((-0.012 - HANDLE_OUT / 2, side * 0.07, DRAWER_TOP - 0.03), (HANDLE_OUT, 0.01, 0.02), handle) for side in (-1, 1)),
         ]
+        if pocket is not None:
+            first, last = pocket
+            floor = POCKET_FLOOR - 0.015
+            tray.append((((first + last) / 2, 0.0, 0.015 + floor / 2), (last - first, width - 0.036, floor), inside))
+            tray += [((x, 0.0, 0.015 + floor), (0.006, width - 0.036, 2 * floor), inside) for x in (first - 0.003, last + 0.003)]
         urdf = BODY.format(
             name=name,
             base=boxes_xml(shell),

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from envs.api import Bools, Capabilities, Floats, GoalSet, Images
 from envs.appearance import Appearance
 from envs.camera import WRIST, Camera, Renderer
-from envs.checked import as_action, as_goal, whole
+from envs.checked import as_action, as_goal, as_start, whole
 from envs.distractors import MOST
 from envs.errors import unknown
 from envs.fixed_goals import load_goals
@@ -25,7 +25,7 @@ from envs.scene import Scene
 __all__ = ["TOUCH", "ManipulationEnv"]
 
 REWARDS = ("sparse", "dense")
-OPTIONS = ("goal", "keep_state")
+OPTIONS = ("goal", "keep_state", "start")
 
 
 class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
@@ -114,7 +114,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
     # Gymnasium.
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Begin an episode; options ``goal`` (g,) and ``keep_state`` (stay where the last episode ended).
+        """Begin an episode; options ``goal`` (g,), ``keep_state`` (stay where the last episode ended), ``start`` (m,) (a goal state).
 
         With a seed, what follows does not depend on what went before, bit for bit. Raises `UserError` for a bad option.
         """
@@ -128,6 +128,9 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
             self._scene.simulation.restore_start()
             self._appearance.begin(self.np_random)
             self._scene.randomise(self.np_random)
+        start = options.get("start")
+        if start is not None and not keep:
+            self._scene.begin(as_start(start, len(self._scene.state()), self._scene.rest))
         goal = options.get("goal")
         self._goal = as_goal(self.draw_goal(keep) if goal is None else goal, self.factors)
         if not keep:
@@ -195,7 +198,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         return np.asarray(self.sample_goals(1, self.np_random).achieved[0])
 
     def fixed_goals(self, split: str) -> GoalSet:
-        """Return the committed goals of "test" or "tune"; an expert's rollout reached each of them."""
+        """Return the committed goals of "test", "tune" or a split of the task's own; an expert's rollout reached each of them."""
         return load_goals(self.task, split)
 
     def goal_state(self) -> Floats:

@@ -93,6 +93,11 @@ class Scene(ABC):
             self.robot.gripper.place(own.pop(0))
         self.place_task(own)
 
+    def begin(self, state: Floats) -> None:
+        """Let an episode begin at rest in a goal state (m,)."""
+        self.place(state)
+        self.robot.target = list(self.robot.hand())
+
     def state(self) -> Floats:
         """Return the present configuration as a goal state (m,)."""
         fingers = [] if self.robot.gripper is None else [self.robot.gripper.opening()]

@@ -71,16 +71,24 @@ class EpisodeMaker:
         """Return episodes ``index * piece`` onward, as many as a piece has (fewer at the end)."""
         first = index * self.what.piece
         numbers = range(first, min(first + self.what.piece, self.total))
-        goal_set, goals = self._goals(numbers)
-        seeds = np.array([np.random.SeedSequence([self.what.seed, 4, number]).generate_state(1)[0] >> 1 for number in numbers], np.int64)
+        if self.what.policy == "play" and hasattr(self.env, "next_goal"):  # each goal depends on where the last episode ended
+            episodes = Episodes.join([self._roll(range(number, number + 1), first) for number in numbers])
+        else:
+            episodes = self._roll(numbers, first)
+        episodes.epoch = index
+        episodes.provenance = self.provenance
+        return episodes
+
+    def _roll(self, numbers: range, first: int) -> Episodes:
+        """Return the episodes `numbers` with their rewards; play goes on from where the simulator stands in all but `first`."""
         play = self.what.policy == "play"
+        goal_set, goals = self._goals(numbers, following=play and numbers.start > first)
+        seeds = np.array([np.random.SeedSequence([self.what.seed, 4, number]).generate_state(1)[0] >> 1 for number in numbers], np.int64)
         limits = self._limits(numbers) if play else None
-        episodes = rollout(self.envs, self.act, goals, seeds, keep=lambda episode: play and episode > 0, limits=limits)
+        episodes = rollout(self.envs, self.act, goals, seeds, keep=lambda episode: play and numbers[episode] > first, limits=limits)
         reached = episodes.observations["achieved_goal"][:, 1:]
         wanted = np.broadcast_to(goal_set.achieved[:, None], reached.shape).copy()
         episodes.rewards = np.asarray(self.env.compute_reward(reached, wanted, {}), np.float32)
-        episodes.epoch = index
-        episodes.provenance = self.provenance
         return episodes
 
     @property
@@ -111,16 +119,20 @@ class EpisodeMaker:
         for env in self.envs:
             env.close()
 
-    def _goals(self, numbers: range) -> tuple[GoalSet, Goals]:
-        """Return a goal per episode, each from its own generator, as the task states it and as the policy takes it."""
-        drawn = [self.env.sample_goals(1, np.random.default_rng([self.what.seed, 5, number])) for number in numbers]
-        goal_set = GoalSet(np.concatenate([goal.states for goal in drawn]), np.concatenate([goal.achieved for goal in drawn]))
+    def _goals(self, numbers: range, following: bool = False) -> tuple[GoalSet, Goals]:
+        """Return a goal per episode, each from its own generator, as the task states it and as the policy takes it.
+
+        following: whether they are to be pursued from where the simulator stands, for tasks in which that matters.
+        """
+        generators = [np.random.default_rng([self.what.seed, 5, number]) for number in numbers]
+        env: Any = self.env
+        goal_set = GoalSet.join([env.next_goal(env.goal_state(), one) if following else env.sample_goals(1, one) for one in generators])
         if self.draws_goals:
             goal_set.images = np.stack([self.env.render_state(state) for state in goal_set.states])
         if self.trained is not None:
             return goal_set, as_goals(self.env, self.trained.representation, goal_set)
         params = np.asarray(goal_set.achieved, np.float32)
-        return goal_set, Goals(params, np.full(len(params), -1, np.int64), goal_set.images, goal_set.achieved)
+        return goal_set, Goals(params, np.full(len(params), -1, np.int64), goal_set.images, goal_set.achieved, goal_set.starts)
 
     def _limits(self, numbers: range) -> NDArray[np.int64]:
         """Return after how many steps play turns to its next goal: from a quarter of the horizon to all of it."""

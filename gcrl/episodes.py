@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -45,9 +45,21 @@ class Episodes:
         """Return the first `n` episodes."""
         if n >= len(self):
             return self
-        cut = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
+        cut = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         cut |= {name: value[:n] for name, value in cut.items() if isinstance(value, np.ndarray)}
         return Episodes(**cut | {"observations": {key: value[:n] for key, value in self.observations.items()}})
+
+    @classmethod
+    def join(cls, parts: Sequence[Episodes]) -> Episodes:
+        """Return the episodes of `parts`, which have the same T and lack the same, one after the other."""
+
+        def joined(name: str) -> Any:
+            values = [getattr(part, name) for part in parts]
+            return None if values[0] is None else np.concatenate(values)
+
+        names = [entry.name for entry in fields(cls) if entry.name not in ("observations", "epoch", "provenance")]
+        observations = {key: np.concatenate([part.observations[key] for part in parts]) for key in parts[0].observations}
+        return cls(observations, **{name: joined(name) for name in names}, epoch=parts[0].epoch, provenance=parts[0].provenance)
 
     @property
     def steps(self) -> int:

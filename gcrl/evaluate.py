@@ -25,7 +25,8 @@ def evaluate_run(path: str | Path, episodes: int | None = None, split: str = "te
     Args:
         episodes: number of goals, spread evenly over the split; all by default.
         split: of the goals: the environment's committed ones, or those of the file.
-        goals: a file of ``gcrl goals``; every episode then begins as the file says. `untrained` is left out, since it was measured on
+        goals: a file of ``gcrl goals``; every episode then begins as the file says, and is as long where the file was made with a
+            horizon of its own. `untrained` is left out, since it was measured on
             the committed goals. Goals from photos have no state, so success is None: see `photo_figures`.
 
     Raises:
@@ -33,7 +34,8 @@ def evaluate_run(path: str | Path, episodes: int | None = None, split: str = "te
     """
     torch.set_num_threads(1)
     run = load(path)
-    envs = [run.environment() for _ in range(run.settings.practice.simulators)]
+    horizon = None if goals is None else _horizon(goals)
+    envs = [run.environment(horizon) for _ in range(run.settings.practice.simulators)]
     try:
         seeds = None
         if goals is None:
@@ -80,6 +82,12 @@ def goals_for(run: Run, env: TaskEnv, goals: str | Path, split: str) -> tuple[Go
             goal_set.images = None
         seeds = file.read("seed", file.rows(split)) if "goals/seed" in file.file else None
         return goal_set, seeds
+
+
+def _horizon(goals: str | Path) -> int | None:
+    """Return the horizon that a file of goals was made with, None where that is its environment's own."""
+    with GoalFile(goals) as file:
+        return file.header.env_arguments.get("horizon")
 
 
 def _camera(run: Run, env: TaskEnv, file: GoalFile) -> str:

@@ -82,4 +82,4 @@ def as_goals(env: TaskEnv, representation: Representation, goal_set: GoalSet) ->
     observations: dict[str, NDArray[Any]] = {"achieved_goal": np.asarray(goal_set.achieved, np.float32)}
     if images is not None:
         observations["image"] = images
-    return Goals(representation.encode(observations), np.full(len(goal_set), -1, np.int64), images, goal_set.achieved)
+    return Goals(representation.encode(observations), np.full(len(goal_set), -1, np.int64), images, goal_set.achieved, goal_set.starts)

@@ -57,10 +57,12 @@ class ZeroActions:
 
 
 def reset_options(goals: Goals, index: int, keep_state: bool) -> dict[str, Any]:
-    """Return the reset options for goal `index`: the desired goal where it is known, and whether the scene stays."""
+    """Return the reset options for goal `index`: the desired goal where it is known, where it begins, and whether the scene stays."""
     options: dict[str, Any] = {"keep_state": True} if keep_state else {}
     if goals.achieved is not None and np.isfinite(goals.achieved[index]).all():
         options["goal"] = np.asarray(goals.achieved[index])
+    if goals.starts is not None and not keep_state:
+        options["start"] = goals.starts[index]
     return options
 
 

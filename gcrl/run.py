@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,12 @@ class Run:
             self.agent.load_state_dict(state["learner"]["agent"])
             self.representation.load_state_dict(state["learner"]["representation"])
 
-    def environment(self) -> TaskEnv:
-        """Return a new environment like the one that was practised in; the caller closes it."""
-        return build_env(self.settings)
+    def environment(self, horizon: int | None = None) -> TaskEnv:
+        """Return a new environment like the one that was practised in, or with another `horizon`; the caller closes it."""
+        settings = self.settings
+        if horizon is not None:
+            settings = dataclasses.replace(settings, env_arguments={**settings.env_arguments, "horizon": horizon})
+        return build_env(settings)
 
     def dataset(self) -> Reader:
         """Return a reader of everything that was tried; the caller closes it."""

@@ -20,12 +20,14 @@ class Goals:
     rows: (n,) int64 source rows in replay; -1 where the goal was imagined or commanded.
     images: (n, H, W, 3) uint8: the source frame, the decoded picture of an imagined goal, or None without pictures.
     achieved: (n, g) the goal in the environment's goal space; NaN where unknown (imagined); None if never known.
+    starts: (n, m) goal states in which the episodes of commanded goals begin; None: where any reset leads.
     """
 
     params: Floats
     rows: Rows
     images: NDArray[np.uint8] | None = None
     achieved: Floats | None = None
+    starts: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.params)

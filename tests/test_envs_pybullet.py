@@ -19,6 +19,7 @@ from envs.api import TaskEnv
 from envs.button import ButtonEnv
 from envs.door import DoorEnv
 from envs.drawer import DrawerEnv
+from envs.drawer_pick_push import DrawerPickPushEnv
 from envs.errors import UserError
 from envs.manipulation import TOUCH, ManipulationEnv
 from envs.meshes import FACES, arm_urdf, cluster, decimate, light_meshes, prism, read_obj, shipped
@@ -31,7 +32,7 @@ from envs.sim import Simulation, sweep
 from envs.stack import StackEnv
 
 TASKS = {"door": DoorEnv, "push": PushEnv, "reach": ReachEnv, "pick_place": PickPlaceEnv, "stack": StackEnv}
-TASKS |= {"drawer": DrawerEnv, "button": ButtonEnv, "multi_push": MultiPushEnv}
+TASKS |= {"drawer": DrawerEnv, "button": ButtonEnv, "multi_push": MultiPushEnv, "drawer_pick_push": DrawerPickPushEnv}
 # Goals whose rollouts touch the door, the puck or what else there is for most of the episode.
 TOUCHING = {
     "door": [0.6, 0.35, 0.0, 0.28],
@@ -41,6 +42,7 @@ TOUCHING = {
     "stack": [0.5, 0.0, 0.2, 0.5, 0.0, 0.02, 0.5, 0.0, 0.06],
     "drawer": [0.12, 0.5, 0.0, 0.09],
     "button": [0.03, 0.5, 0.1, 0.2],
+    "drawer_pick_push": [0.15, 0.37, 0.0, 0.02, 0.53, 0.2, 0.42, 0.0, 0.25],
     "multi_push": [0.4, 0.0, 0, 0.55, -0.15, 9, 0.58, 0.02, -1, 0, 0],
 }
 Trace = list[np.ndarray[Any, Any]]
@@ -88,12 +90,13 @@ def test_follows_the_contract(env: ManipulationEnv) -> None:
 @pytest.mark.parametrize("reward_type", ["sparse", "dense"])
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_computed_rewards_equal_those_of_step(task: str, reward_type: str) -> None:
-    horizon = {"stack": 100, "multi_push": 100}.get(task, 30)  # steps in which the expert is done with its first goal
+    # Steps in which the expert is done with its first goal.
+    horizon = {"stack": 100, "multi_push": 100, "drawer_pick_push": 100}.get(task, 30)
     env = TASKS[task](reward_type=reward_type, horizon=horizon)
     achieved, desired, rewards, truncations, infos = [], [], [], [], []
     for seed in range(2):
-        goal = env.sample_goals(1, np.random.default_rng(seed)).achieved[0]
-        observation, _ = env.reset(seed=seed, options={"goal": goal})
+        goals = env.sample_goals(1, np.random.default_rng(seed))
+        observation, _ = env.reset(seed=seed, options=goals.options(0))
         truncated = False
         while not truncated:
             observation, reward, terminated, truncated, info = env.step(env.expert_action(observation))

@@ -73,7 +73,9 @@ def coverage_plot(path: Path, file: GoalFile) -> None:
     values = [achieved[rows] for rows in splits.values()]
     colours = [COLOURS[name] for name in splits]
     for index in range(shown):
-        axes[index].hist([part[:, index] for part in values], bins=BINS, stacked=True, color=colours, label=list(splits))
+        low, high = float(achieved[:, index].min()), float(achieved[:, index].max())
+        spread = (low, high) if high - low > 1e-6 else (low - 0.5, high + 0.5)  # the same in all goals, but for rounding
+        axes[index].hist([part[:, index] for part in values], bins=BINS, range=spread, stacked=True, color=colours, label=list(splits))
         axes[index].set_xlabel(factors[index])
     axes[0].set_ylabel("goals")
     axes[0].legend(fontsize=7, frameon=False)

@@ -158,7 +158,8 @@ class GoalFile:
         if camera is not None and camera not in self.header.cameras:
             raise unknown(f"camera of {self.path}", camera, self.header.cameras)
         images = self.read(f"images/{camera or self.header.cameras[0]}", rows) if self.header.cameras else None
-        return GoalSet(states, achieved, images)
+        starts = self.read("start", rows) if "goals/start" in self.file else None
+        return GoalSet(states, achieved, images, starts)
 
     def close(self) -> None:
         """Close the file."""

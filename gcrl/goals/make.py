@@ -39,6 +39,7 @@ class Arguments:
     out: str
     n: int | None = None
     photos: str | None = None  # a folder
+    fixed: str | None = None  # a split of the environment's committed goals
     seed: int = 0
     workers: int = 1  # processes; the goals are the same whatever their number
     cameras: tuple[str, ...] = ()
@@ -95,14 +96,15 @@ def _check(given: Arguments) -> tuple[float, float, float]:
     """Check what needs no environment; return the shares of the splits."""
     at_least(1, workers=given.workers, tries=given.tries)
     at_least(0, seed=given.seed)
-    if given.photos is None and given.n is None and not given.at:
-        raise UserError("missing n=N, the number of goals (or photos=FOLDER, or at=[[...]])")
+    named = [f"{name}=..." for name in ("photos", "fixed", "at") if getattr(given, name)]
+    if not named and given.n is None:
+        raise UserError("missing n=N, the number of goals (or photos=FOLDER, fixed=SPLIT, at=[[...]])")
+    if given.fixed is not None and len(named) > 1:
+        raise UserError(f"{' and '.join(named)}; expected only one of them")
     if given.n is not None:
         at_least(1, n=given.n)
-        if given.photos is not None or (given.at and len(given.at) != given.n):
-            raise UserError(
-                f"n={given.n} contradicts {'photos=' if given.photos else 'at='}..., which says how many; expected only one of them"
-            )
+        if given.photos is not None or given.fixed is not None or (given.at and len(given.at) != given.n):
+            raise UserError(f"n={given.n} contradicts {named[0]}, which says how many; expected only one of them")
     if given.photos is not None and (given.at or given.cameras):
         raise UserError("photos=... takes neither at=... nor cameras=...; expected photos alone")
     if given.crop is not None and given.photos is None:
@@ -110,7 +112,7 @@ def _check(given: Arguments) -> tuple[float, float, float]:
     for name in ("max_penetration", "rest_penetration"):
         if not getattr(given, name) >= 0:
             raise UserError(f"{name}={getattr(given, name)}; expected metres, at least 0")
-    shares = given.splits or ((0.0, 0.0, 1.0) if given.photos is not None else (0.8, 0.1, 0.1))
+    shares = given.splits or ((0.8, 0.1, 0.1) if given.photos is None and given.fixed is None else (0.0, 0.0, 1.0))
     if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
         raise UserError(f"splits={list(shares)}; expected shares of train, valid and test that add up to 1")
     return shares
@@ -121,7 +123,7 @@ def _from_expert(
 ) -> dict[str, Any]:
     at = tuple(given.at or ())
     shaping = {name: getattr(given, name) for name in ("seed", "cameras", "rollout", "tries", "max_penetration", "rest_penetration")}
-    wish = Wish(*environment, n=given.n or len(at), at=at, **shaping)
+    wish = Wish(*environment, n=given.n or len(at) or _fixed_count(given, environment), at=at, fixed=given.fixed or "", **shaping)
     config = dataclasses.asdict(wish) | {"splits": list(shares)}
     maker = GoalMaker(wish)  # what is wrong shows before anything is written or removed
     try:
@@ -143,6 +145,16 @@ def _from_expert(
         return _finish(places)
     finally:
         maker.close()
+
+
+def _fixed_count(given: Arguments, environment: tuple[str, dict[str, Any]]) -> int:
+    """Return how many goals the split has whose committed goals were asked for."""
+    assert given.fixed is not None
+    env = envs.make(environment[0], **environment[1])
+    try:
+        return len(env.fixed_goals(given.fixed))
+    finally:
+        env.close()
 
 
 def _fill(parts: Parts, wish: Wish, workers: int) -> None:
@@ -172,7 +184,7 @@ def _header(maker: GoalMaker, wish: Wish, config: dict[str, Any]) -> GoalHeader:
     return GoalHeader(
         wish.env_id,
         wish.env_arguments,
-        "expert" if wish.rollout else "sampled",
+        "expert" if wish.rollout and env.capabilities.expert else "sampled",
         list(env.factors),
         cameras=maker.cameras,
         image_size=env.observation_space["image"].shape[0] if maker.cameras else 0,

@@ -5,6 +5,7 @@ Reachable means that an expert's rollout ended there: from a reset, at rest, and
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class Wish:
     max_penetration: float = 3e-3
     rest_penetration: float = 5e-4
     at: tuple[tuple[float, ...], ...] = ()
+    fixed: str = ""  # a split of the environment's committed goals, to be taken over as they are, with their starts
 
 
 class GoalMaker:
@@ -54,7 +56,7 @@ class GoalMaker:
         try:
             self._check()
             self.cameras = self._cameras()
-            if not wish.rollout and wish.cameras:
+            if (wish.fixed or not wish.rollout) and wish.cameras:
                 self._by_camera = {name: envs.make(wish.env_id, **{**wish.env_arguments, "camera": name}) for name in wish.cameras}
         except BaseException:
             self.close()
@@ -66,7 +68,8 @@ class GoalMaker:
         Raises `UserError` where the expert reaches none of the goals tried.
         """
         numbers = range(index * BLOCK, min((index + 1) * BLOCK, self.wish.n))
-        goals = [self._reached(number) if self.wish.rollout else self._sampled(number) for number in numbers]
+        make = self._fixed if self.wish.fixed else self._reached if self.wish.rollout else self._sampled
+        goals = [make(number) for number in numbers]
         return {name: np.stack([goal[name] for goal in goals]) for name in goals[0]}
 
     def close(self) -> None:
@@ -76,10 +79,10 @@ class GoalMaker:
 
     def _check(self) -> None:
         wish, env = self.wish, self.env
-        if wish.rollout and not env.capabilities.expert:
+        if wish.rollout and not wish.fixed and not env.capabilities.expert:
             raise UserError(f"{wish.env_id} has no expert to reach goals; rollout=false takes them from the task without a rollout")
-        if not wish.rollout and env.capabilities.images and not env.capabilities.render_state:
-            raise UserError(f"{wish.env_id} cannot draw goals that nobody reached; expected rollout=true, or env.image_size=0")
+        if (wish.fixed or not wish.rollout) and env.capabilities.images and not env.capabilities.render_state:
+            raise UserError(f"{wish.env_id} cannot draw goals without a rollout; expected rollout=true, or env.image_size=0")
         if wish.at and not wish.rollout:
             raise UserError("at=... needs rollout=true: only the expert's rollout shows whether a goal can be reached")
         for index, goal in enumerate(wish.at):
@@ -127,7 +130,9 @@ class GoalMaker:
             elif named is None and env.success(start, end["achieved_goal"]):
                 failures["were fulfilled at the start"] += 1
             else:
-                return begun | self._place("goals", end) | self._facts(commanded, seed, attempt + 1, deepest, end["achieved_goal"])
+                ended = self._place("goals", end)
+                goal = GoalSet(ended["goals/state"][None], ended["goals/achieved"][None], starts=begun["starts/state"][None])
+                return begun | ended | self._facts(commanded, seed, attempt + 1, deepest, goal)
         why = ", ".join(f"{count} {reason}" for reason, count in failures.most_common())
         if named is not None:
             raise UserError(
@@ -152,19 +157,34 @@ class GoalMaker:
         """Return one goal as the task draws it, which nobody has reached."""
         for attempt in range(self.wish.tries):
             seed = self._seed(number, attempt)
-            observation, _ = self.env.reset(seed=seed)
             drawn = self.env.sample_goals(1, np.random.default_rng([self.wish.seed, 22, number, attempt]))
+            observation, _ = self.env.reset(seed=seed, options=drawn.options(0))
             if not self.env.success(observation["achieved_goal"], drawn.achieved[0]):
                 break
         else:
             raise UserError(
                 f"goal {number}: all of {self.wish.tries} goals drawn were fulfilled at the start; expected a task that asks for more"
             )
+        return self._drawn(observation, drawn, seed, attempt + 1)
+
+    def _fixed(self, number: int) -> Columns:
+        """Return one of the environment's committed goals."""
+        goal = self.env.fixed_goals(self.wish.fixed).take([number])
+        seed = self._seed(number, 0)
+        observation, _ = self.env.reset(seed=seed, options=goal.options(0))
+        return self._drawn(observation, goal, seed, 1)
+
+    def _drawn(self, observation: dict[str, Any], goal: GoalSet, seed: int, tries: int) -> Columns:
+        """Return what is stored of a goal (`GoalSet` of one) to which nothing was rolled out."""
         columns = self._place("starts", observation)
-        columns |= {"goals/achieved": np.asarray(drawn.achieved[0], np.float32), "goals/state": np.asarray(drawn.states[0], np.float64)}
+        columns |= {"goals/achieved": np.asarray(goal.achieved[0], np.float32), "goals/state": np.asarray(goal.states[0], np.float64)}
         for camera in self.cameras:
-            columns[f"goals/images/{camera}"] = self._by_camera.get(camera, self.env).render_state(drawn.states[0])
-        return columns | self._facts(drawn.achieved[0], seed, attempt + 1, np.nan, drawn.achieved[0], drawn.states[0])
+            columns[f"goals/images/{camera}"] = self._by_camera.get(camera, self.env).render_state(goal.states[0])
+        if goal.starts is None:
+            goal = dataclasses.replace(goal, starts=columns["starts/state"][None])
+        else:
+            columns["goals/start"] = np.asarray(goal.starts[0], np.float64)
+        return columns | self._facts(goal.achieved[0], seed, tries, np.nan, goal)
 
     def _place(self, group: str, observation: dict[str, Any]) -> Columns:
         """Return where the environment stands: achieved goal, state and pictures, as datasets of `group`."""
@@ -177,12 +197,7 @@ class GoalMaker:
             columns[f"{group}/images/{camera}"] = picture
         return columns
 
-    def _facts(
-        self, commanded: NDArray[Any], seed: int, tries: int, deepest: float, achieved: NDArray[Any], state: NDArray[Any] | None = None
-    ) -> Columns:
-        if state is None:
-            state = self.env.goal_state() if hasattr(self.env, "goal_state") else achieved
-        goal = GoalSet(np.asarray(state)[None], np.asarray(achieved)[None])
+    def _facts(self, commanded: NDArray[Any], seed: int, tries: int, deepest: float, goal: GoalSet) -> Columns:
         task = self.env.goal_tasks(goal)[0] if hasattr(self.env, "goal_tasks") else getattr(self.env, "task", self.wish.env_id)
         objects = list(self.env.goal_objects(goal)[0]) if hasattr(self.env, "goal_objects") else []
         return {

@@ -34,7 +34,8 @@ def success_test(env: TaskEnv, achieved: Floats) -> tuple[str, float, str]:
         near_edge = abs(distance - threshold) <= 1e-3 * max(threshold, outside)
         if not near_edge and bool(env.success(point, goal)) != (distance <= threshold):
             return unsure
-    name = _name(env, goals[0], goals[-1])
+    chosen = goals[generator.integers(len(goals), size=CHECKS)]
+    name = _name(env, chosen + 0.1 * generator.standard_normal(chosen.shape), chosen)
     return name, threshold, f"{name} {'<' if continuous else '<='} {threshold:g}"
 
 
@@ -54,6 +55,7 @@ def _distance(env: TaskEnv, achieved: Floats, desired: Floats) -> float:
 
 
 def _name(env: TaskEnv, achieved: Floats, desired: Floats) -> str:
-    """Return the metric's own name, with its unit, where ``distance`` repeats one."""
-    metrics = {name: float(value) for name, value in env.metrics(achieved, desired).items()}
-    return next((name for name, value in metrics.items() if name != "distance" and value == metrics["distance"]), "distance")
+    """Return the metric's own name, with its unit, where ``distance`` repeats one on all of n points (n, g) about goals (n, g)."""
+    metrics = env.metrics(achieved, desired)
+    same = (name for name, values in metrics.items() if name != "distance" and np.array_equal(values, metrics["distance"]))
+    return next(same, "distance")
