@@ -29,6 +29,7 @@ from envs.pick_place import PickPlaceEnv
 from envs.push import PushEnv
 from envs.reach import ReachEnv
 from envs.stack import StackEnv
+from envs.tabletop import TabletopEnv
 
 TASKS: dict[str, Any] = {
     "Reach": ReachEnv,
@@ -40,8 +41,11 @@ TASKS: dict[str, Any] = {
     "Button": ButtonEnv,
     "MultiPush": MultiPushEnv,
     "MultiPush, held out": partial(MultiPushEnv, objects="held_out"),
+    "Tabletop": TabletopEnv,
+    "Tabletop, held-out objects": partial(TabletopEnv, objects="held_out"),
+    "Tabletop, held-out layouts": partial(TabletopEnv, layouts="held_out"),
 }
-DRAWN = ("Reach", "Push", "Door", "PickPlace", "Stack, 3 blocks", "Drawer", "Button", "MultiPush")
+DRAWN = ("Reach", "Push", "Door", "PickPlace", "Stack, 3 blocks", "Drawer", "Button", "MultiPush", "Tabletop")
 SEED, SIZE, ENLARGED = 7, 48, 3
 
 

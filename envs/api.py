@@ -67,7 +67,9 @@ class TaskEnv(Protocol):
     ``expert_action(observation) -> (a,)`` with the capability ``expert``. What files of goals say (`gcrl goals`) comes from
     ``goal_state() -> (m,)``, the present configuration as a goal state; ``penetration() -> m``, the deepest contact right now;
     ``camera``, ``cameras`` and ``picture(size, camera=name) -> (size, size, 3)``, other views of the present; ``task``, a name;
-    ``goal_tasks(goals) -> [str]``, the task or skill of each goal of a `GoalSet`; ``goal_objects(goals) -> [[str]]``, its objects.
+    ``goal_tasks(goals, starts (n, g)) -> [str]``, the task or skill that leads from each achieved goal to each goal of a `GoalSet`;
+    ``goal_objects(goals) -> [[str]]``, the objects of each; ``next_goal(goal (g,), generator) -> GoalSet`` of one, for the scene as a
+    goal has left it, where a scene differs per episode.
     """
 
     observation_space: spaces.Dict

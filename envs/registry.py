@@ -26,6 +26,7 @@ OWN = {
     "gcrl/Stack-v0": "envs.stack:StackEnv",
     "gcrl/Drawer-v0": "envs.drawer:DrawerEnv",
     "gcrl/Button-v0": "envs.button:ButtonEnv",
+    "gcrl/Tabletop-v0": "envs.tabletop:TabletopEnv",
     "gcrl/Corridor-v0": "envs.corridor:CorridorEnv",
     "gcrl/BitFlip-v0": "envs.bitflip:BitFlipEnv",
 }

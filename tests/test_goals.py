@@ -30,8 +30,8 @@ class NamedPush(PushEnv):
     def goal_objects(self, goals: Any) -> list[list[str]]:
         return [["red puck"] for _ in range(len(goals))]
 
-    def goal_tasks(self, goals: Any) -> list[str]:
-        return ["left" if achieved[3] > 0 else "right" for achieved in goals.achieved]
+    def goal_tasks(self, goals: Any, starts: Any) -> list[str]:
+        return ["left" if goal[3] > start[3] else "right" for start, goal in zip(starts, goals.achieved)]
 
 
 @pytest.fixture(scope="module")

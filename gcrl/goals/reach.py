@@ -127,7 +127,8 @@ class GoalMaker:
             elif named is None and env.success(start, end["achieved_goal"]):
                 failures["were fulfilled at the start"] += 1
             else:
-                return begun | self._place("goals", end) | self._facts(commanded, seed, attempt + 1, deepest, end["achieved_goal"])
+                reached = self._place("goals", end)
+                return begun | reached | self._facts(begun | reached, commanded, seed, attempt + 1, deepest)
         why = ", ".join(f"{count} {reason}" for reason, count in failures.most_common())
         if named is not None:
             raise UserError(
@@ -152,8 +153,8 @@ class GoalMaker:
         """Return one goal as the task draws it, which nobody has reached."""
         for attempt in range(self.wish.tries):
             seed = self._seed(number, attempt)
-            observation, _ = self.env.reset(seed=seed)
             drawn = self.env.sample_goals(1, np.random.default_rng([self.wish.seed, 22, number, attempt]))
+            observation, _ = self.env.reset(seed=seed, options={"goal": drawn.achieved[0]})
             if not self.env.success(observation["achieved_goal"], drawn.achieved[0]):
                 break
         else:
@@ -164,7 +165,7 @@ class GoalMaker:
         columns |= {"goals/achieved": np.asarray(drawn.achieved[0], np.float32), "goals/state": np.asarray(drawn.states[0], np.float64)}
         for camera in self.cameras:
             columns[f"goals/images/{camera}"] = self._by_camera.get(camera, self.env).render_state(drawn.states[0])
-        return columns | self._facts(drawn.achieved[0], seed, attempt + 1, np.nan, drawn.achieved[0], drawn.states[0])
+        return columns | self._facts(columns, drawn.achieved[0], seed, attempt + 1, np.nan)
 
     def _place(self, group: str, observation: dict[str, Any]) -> Columns:
         """Return where the environment stands: achieved goal, state and pictures, as datasets of `group`."""
@@ -177,13 +178,10 @@ class GoalMaker:
             columns[f"{group}/images/{camera}"] = picture
         return columns
 
-    def _facts(
-        self, commanded: NDArray[Any], seed: int, tries: int, deepest: float, achieved: NDArray[Any], state: NDArray[Any] | None = None
-    ) -> Columns:
-        if state is None:
-            state = self.env.goal_state() if hasattr(self.env, "goal_state") else achieved
-        goal = GoalSet(np.asarray(state)[None], np.asarray(achieved)[None])
-        task = self.env.goal_tasks(goal)[0] if hasattr(self.env, "goal_tasks") else getattr(self.env, "task", self.wish.env_id)
+    def _facts(self, places: Columns, commanded: NDArray[Any], seed: int, tries: int, deepest: float) -> Columns:
+        """Return what else is said of a goal that `places` gives, with its start."""
+        goal, starts = GoalSet(places["goals/state"][None], places["goals/achieved"][None]), places["starts/achieved"][None]
+        task = self.env.goal_tasks(goal, starts)[0] if hasattr(self.env, "goal_tasks") else getattr(self.env, "task", self.wish.env_id)
         objects = list(self.env.goal_objects(goal)[0]) if hasattr(self.env, "goal_objects") else []
         return {
             "goals/commanded": np.asarray(commanded, np.float32),
