@@ -29,9 +29,10 @@ from envs.reach import ReachEnv
 from envs.robot import Robot, inverse_kinematics
 from envs.sim import Simulation, sweep
 from envs.stack import StackEnv
+from envs.tabletop import TabletopEnv
 
 TASKS = {"door": DoorEnv, "push": PushEnv, "reach": ReachEnv, "pick_place": PickPlaceEnv, "stack": StackEnv}
-TASKS |= {"drawer": DrawerEnv, "button": ButtonEnv, "multi_push": MultiPushEnv}
+TASKS |= {"drawer": DrawerEnv, "button": ButtonEnv, "multi_push": MultiPushEnv, "tabletop": TabletopEnv}
 # Goals whose rollouts touch the door, the puck or what else there is for most of the episode.
 TOUCHING = {
     "door": [0.6, 0.35, 0.0, 0.28],
@@ -42,6 +43,7 @@ TOUCHING = {
     "drawer": [0.12, 0.5, 0.0, 0.09],
     "button": [0.03, 0.5, 0.1, 0.2],
     "multi_push": [0.4, 0.0, 0, 0.55, -0.15, 9, 0.58, 0.02, -1, 0, 0],
+    "tabletop": [0.38, 0.0, 0.22, 0, 0, 0.15, -1, 0.0, 9, 2, 0.39, -0.07, 0.024],
 }
 Trace = list[np.ndarray[Any, Any]]
 
@@ -88,7 +90,7 @@ def test_follows_the_contract(env: ManipulationEnv) -> None:
 @pytest.mark.parametrize("reward_type", ["sparse", "dense"])
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_computed_rewards_equal_those_of_step(task: str, reward_type: str) -> None:
-    horizon = {"stack": 100, "multi_push": 100}.get(task, 30)  # steps in which the expert is done with its first goal
+    horizon = {"stack": 100, "multi_push": 100, "tabletop": 80}.get(task, 30)  # steps in which the expert is done with its first goal
     env = TASKS[task](reward_type=reward_type, horizon=horizon)
     achieved, desired, rewards, truncations, infos = [], [], [], [], []
     for seed in range(2):
