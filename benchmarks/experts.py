@@ -45,7 +45,7 @@ TASKS: dict[str, Any] = {
     "Tabletop, held-out objects": partial(TabletopEnv, objects="held_out"),
     "Tabletop, held-out layouts": partial(TabletopEnv, layouts="held_out"),
 }
-DRAWN = ("Reach", "Push", "Door", "PickPlace", "Stack, 3 blocks", "Drawer", "Button", "MultiPush", "Tabletop")
+DRAWN = ("Reach", "Push", "Door", "PickPlace", "Stack, 3 blocks", "Drawer", "Button", "MultiPush", "Tabletop, held-out layouts")
 SEED, SIZE, ENLARGED = 7, 48, 3
 
 

@@ -99,7 +99,7 @@ class TabletopEnv(GraspingEnv):
     def _propose_after(self, start: Floats, generator: np.random.Generator) -> Floats:
         layout = layout_of(start)
         opening, depth, place = float(start[OPENING]), BUTTON_TRAVEL if start[DEPTH] > LATCH else 0.0, start[PLACE : PLACE + 3].tolist()
-        parts = movable(layout, np.full(len(FACTORS), BUTTON_TRAVEL) if depth == 0 else np.zeros(len(FACTORS)))
+        parts = movable(layout, button=depth == 0)
         count = min(len(parts), 1 + int(generator.random() < TWO_PARTS))
         for part in [parts[index] for index in generator.permutation(len(parts))[:count]]:
             if part == "drawer":

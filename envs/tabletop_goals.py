@@ -30,10 +30,10 @@ def layout_of(goal: Floats) -> Layout:
     return Layout(*(round(float(goal[index])) for index in SCENE))
 
 
-def movable(layout: Layout, goal: Floats) -> list[str]:
-    """Return the parts of the table that a skill can bring to where a goal (g,) has them."""
+def movable(layout: Layout, button: bool) -> list[str]:
+    """Return the parts of the table that a skill can move; `button`: whether the button is one of them, if it is there."""
     parts = ["drawer"] if layout.drawer != NOTHING else []
-    if layout.button != NOTHING and goal[DEPTH] > LATCH:
+    if layout.button != NOTHING and button:
         parts.append("button")
     return [*parts, "object"] if layout.object != NOTHING else parts
 

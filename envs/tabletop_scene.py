@@ -67,7 +67,7 @@ class TabletopScene(Scene):
         """Lay the table as the goal has it but for one part, sometimes two, of those that a skill can bring there."""
         assert self._start is not None
         layout, start = layout_of(goal), self._start
-        changed = start.choose(movable(layout, goal))
+        changed = start.choose(movable(layout, button=bool(goal[DEPTH] > LATCH)))
         opening, depth = float(goal[OPENING]), BUTTON_TRAVEL if goal[DEPTH] > LATCH else 0.0
         if "drawer" in changed:
             opening = start.shut if opening >= PULLED else start.opening

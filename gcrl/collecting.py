@@ -114,10 +114,13 @@ class EpisodeMaker:
     def _goals(self, numbers: range) -> tuple[GoalSet, Goals]:
         """Return a goal per episode, each from its own generator, as the task states it and as the policy takes it."""
         drawn: list[GoalSet] = []
+        following = getattr(self.env, "next_goal", None) if self.what.policy == "play" else None
         for number in numbers:
             generator = np.random.default_rng([self.what.seed, 5, number])
-            goes_on = self.what.policy == "play" and drawn and hasattr(self.env, "next_goal")
-            drawn.append(self.env.next_goal(drawn[-1].achieved[0], generator) if goes_on else self.env.sample_goals(1, generator))
+            if following is not None and drawn:
+                drawn.append(following(drawn[-1].achieved[0], generator))
+            else:
+                drawn.append(self.env.sample_goals(1, generator))
         goal_set = GoalSet(np.concatenate([goal.states for goal in drawn]), np.concatenate([goal.achieved for goal in drawn]))
         if self.draws_goals:
             goal_set.images = np.stack([self.env.render_state(state) for state in goal_set.states])
