@@ -31,11 +31,12 @@ from envs.pick_place import PickPlaceEnv
 from envs.push import PushEnv
 from envs.reach import ReachEnv
 from envs.stack import StackEnv
+from envs.tabletop import TabletopEnv
 
 TASKS: dict[str, Any] = {
     **{"door": DoorEnv, "push": PushEnv, "reach": ReachEnv, "pick_place": PickPlaceEnv},
     **{f"stack_{n}": partial(StackEnv, n_blocks=n) for n in (2, 4)},
-    **{"drawer": DrawerEnv, "button": ButtonEnv, "multi_push": MultiPushEnv},
+    **{"drawer": DrawerEnv, "button": ButtonEnv, "multi_push": MultiPushEnv, "tabletop": TabletopEnv},
 }
 PEER = "PandaPush-v3"
 SIZE = 48

@@ -31,6 +31,7 @@ from envs.pick_place import PickPlaceEnv
 from envs.push import PushEnv
 from envs.reach import ReachEnv
 from envs.stack import StackEnv
+from envs.tabletop import TabletopEnv
 
 LONG = "DrawerPickPush, long tasks"
 TASKS: dict[str, Any] = {
@@ -45,8 +46,14 @@ TASKS: dict[str, Any] = {
     LONG: partial(DrawerPickPushEnv, horizon=300),
     "MultiPush": MultiPushEnv,
     "MultiPush, held out": partial(MultiPushEnv, objects="held_out"),
+    "Tabletop": TabletopEnv,
+    "Tabletop, held-out objects": partial(TabletopEnv, objects="held_out"),
+    "Tabletop, held-out layouts": partial(TabletopEnv, layouts="held_out"),
 }
-DRAWN = ("Reach", "Push", "Door", "PickPlace", "Stack, 3 blocks", "Drawer", "Button", "DrawerPickPush", "MultiPush")
+DRAWN = (
+    *("Reach", "Push", "Door", "PickPlace", "Stack, 3 blocks", "Drawer", "Button", "DrawerPickPush", "MultiPush"),
+    "Tabletop, held-out layouts",
+)
 SEED, SIZE, ENLARGED = 7, 48, 3
 
 

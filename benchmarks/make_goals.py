@@ -33,11 +33,15 @@ from envs.pick_place import PickPlaceEnv
 from envs.push import PUCK_START, PushEnv
 from envs.reach import ReachEnv
 from envs.stack import BLOCKS, StackEnv
+from envs.tabletop import TabletopEnv
+from envs.tabletop_layout import LAYOUTS
+from envs.tabletop_objects import SETS as TABLETOP_SETS
 
 MAKERS: list[Callable[[], ManipulationEnv]] = [
     *(partial(DoorEnv, setting="hard"), ReachEnv, PushEnv, PickPlaceEnv, DrawerEnv, ButtonEnv, DrawerPickPushEnv),
     *(partial(StackEnv, n_blocks=n) for n in BLOCKS),
     *(partial(MultiPushEnv, objects=name) for name in SETS),
+    *(partial(TabletopEnv, objects=name, layouts=layouts) for name in TABLETOP_SETS for layouts in LAYOUTS),
 ]
 SEEDS = {"test": 20_001, "tune": 10_001}
 COUNT = 100

@@ -72,6 +72,7 @@ class Drawer(Slider):
     """A cabinet whose front stands at `position`, and a drawer that opens toward the robot by a handle which fingers enter from above.
 
     pocket: m behind the front, between which the floor is `POCKET_FLOOR` high between two low walls; None: a flat floor.
+    width: m of the drawer; the cabinet is 2.4 cm wider.
     """
 
     def __init__(
@@ -83,9 +84,10 @@ class Drawer(Slider):
         cabinet: str = "0.20 0.30 0.55 1",
         front: str = "0.97 0.80 0.08 1",
         pocket: tuple[float, float] | None = None,
+        width: float = 0.24,
     ) -> None:
         handle, inside = "0.90 0.22 0.10 1", "0.45 0.30 0.16 1"
-        width, length = 0.24, 0.20  # m
+        length, bar, post = 0.20, round(width - 0.09, 6), round(width / 2 - 0.05, 6)  # m
         shell: list[Box] = [
             ((length / 2, side * (width / 2 + 0.006), DRAWER_TOP / 2), (length, 0.012, DRAWER_TOP), cabinet) for side in (-1, 1)
         ]
@@ -94,8 +96,8 @@ class Drawer(Slider):
             ((-0.006, 0.0, 0.05), (0.012, width, 0.09), front),
             ((length / 2 - 0.01, 0.0, 0.012), (length - 0.02, width - 0.02, 0.006), inside),
             *(((length / 2 - 0.01, side * (width / 2 - 0.012), 0.045), (length - 0.02, 0.006, 0.06), front) for side in (-1, 1)),
-            ((-0.012 - HANDLE_OUT, 0.0, DRAWER_TOP - 0.02), (2 * HANDLE_HALF, 0.15, 0.04), handle),
-            *(((-0.012 - HANDLE_OUT / 2, side * 0.07, DRAWER_TOP - 0.03), (HANDLE_OUT, 0.01, 0.02), handle) for side in (-1, 1)),
+            ((-0.012 - HANDLE_OUT, 0.0, DRAWER_TOP - 0.02), (2 * HANDLE_HALF, bar, 0.04), handle),
+            *(((-0.012 - HANDLE_OUT / 2, side * post, DRAWER_TOP - 0.03), (HANDLE_OUT, 0.01, 0.02), handle) for side in (-1, 1)),
         ]
         if pocket is not None:
             first, last = pocket

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from envs.api import Bools, Floats
+from envs.api import Bools, Floats, GoalSet
 from envs.bodies import COLOURS, turned
 from envs.camera import Camera
 from envs.coverage import grid_coverage
@@ -171,13 +171,15 @@ class MultiPushEnv(ManipulationEnv):
         slots = [(number, *(place if number != NOTHING else (0.0, 0.0, 0.0))) for number, place in zip(kinds, zip(x, y, yaw))]
         return np.array([*joints, *(float(value) for slot in slots for value in slot)])
 
+    def next_goal(self, state: Floats, generator: np.random.Generator) -> GoalSet:
+        """Return one goal for the objects that lie on the table in a goal state (19,)."""
+        kinds = [round(float(number)) for number in state[7::4]]
+        return self._second_world().sample(1, lambda: self._propose_with(kinds, generator))
+
     def draw_goal(self, keep_state: bool) -> Floats:
         if not keep_state:
             return super().draw_goal(keep_state)
-        scene = self._scene
-        assert isinstance(scene, ObjectsScene)
-        goals = self._second_world().sample(1, lambda: self._propose_with(scene.kinds, self.np_random))
-        return np.asarray(goals.achieved[0])
+        return np.asarray(self.next_goal(self.goal_state(), self.np_random).achieved[0])
 
     def success(self, achieved_goal: Floats, desired_goal: Floats) -> Bools:
         return np.asarray(self.metrics(achieved_goal, desired_goal)["distance"] < SUCCESS_DISTANCE)

@@ -27,6 +27,7 @@ OWN = {
     "gcrl/Drawer-v0": "envs.drawer:DrawerEnv",
     "gcrl/Button-v0": "envs.button:ButtonEnv",
     "gcrl/DrawerPickPush-v0": "envs.drawer_pick_push:DrawerPickPushEnv",
+    "gcrl/Tabletop-v0": "envs.tabletop:TabletopEnv",
     "gcrl/StandIn-v0": "envs.stand_in:StandInEnv",
     "gcrl/Corridor-v0": "envs.corridor:CorridorEnv",
     "gcrl/BitFlip-v0": "envs.bitflip:BitFlipEnv",

@@ -30,9 +30,11 @@ from envs.reach import ReachEnv
 from envs.robot import Robot, inverse_kinematics
 from envs.sim import Simulation, sweep
 from envs.stack import StackEnv
+from envs.tabletop import TabletopEnv
 
 TASKS = {"door": DoorEnv, "push": PushEnv, "reach": ReachEnv, "pick_place": PickPlaceEnv, "stack": StackEnv}
-TASKS |= {"drawer": DrawerEnv, "button": ButtonEnv, "multi_push": MultiPushEnv, "drawer_pick_push": DrawerPickPushEnv}
+TASKS |= {"drawer": DrawerEnv, "button": ButtonEnv, "multi_push": MultiPushEnv}
+TASKS |= {"drawer_pick_push": DrawerPickPushEnv, "tabletop": TabletopEnv}
 # Goals whose rollouts touch the door, the puck or what else there is for most of the episode.
 TOUCHING = {
     "door": [0.6, 0.35, 0.0, 0.28],
@@ -44,6 +46,7 @@ TOUCHING = {
     "button": [0.03, 0.5, 0.1, 0.2],
     "drawer_pick_push": [0.15, 0.37, 0.0, 0.02, 0.53, 0.2, 0.42, 0.0, 0.25],
     "multi_push": [0.4, 0.0, 0, 0.55, -0.15, 9, 0.58, 0.02, -1, 0, 0],
+    "tabletop": [0.38, 0.0, 0.22, 0, 0, 0.15, -1, 0.0, 9, 2, 0.39, -0.07, 0.024],
 }
 Trace = list[np.ndarray[Any, Any]]
 
@@ -91,7 +94,7 @@ def test_follows_the_contract(env: ManipulationEnv) -> None:
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_computed_rewards_equal_those_of_step(task: str, reward_type: str) -> None:
     # Steps in which the expert is done with its first goal.
-    horizon = {"stack": 100, "multi_push": 100, "drawer_pick_push": 100}.get(task, 30)
+    horizon = {"stack": 100, "multi_push": 100, "drawer_pick_push": 100, "tabletop": 80}.get(task, 30)
     env = TASKS[task](reward_type=reward_type, horizon=horizon)
     achieved, desired, rewards, truncations, infos = [], [], [], [], []
     for seed in range(2):

@@ -31,7 +31,7 @@ class NamedPush(PushEnv):
         return [["red puck"] for _ in range(len(goals))]
 
     def goal_tasks(self, goals: Any) -> list[str]:
-        return ["left" if achieved[3] > 0 else "right" for achieved in goals.achieved]
+        return ["left" if goal[3] > start[-1] else "right" for start, goal in zip(goals.starts, goals.achieved)]
 
 
 @pytest.fixture(scope="module")

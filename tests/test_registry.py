@@ -14,7 +14,7 @@ import envs
 from envs.conformance import check_env
 from envs.errors import UserError
 
-ARMS = ("Door", "Reach", "Push", "PickPlace", "Stack", "Drawer", "Button", "MultiPush")
+ARMS = ("Door", "Reach", "Push", "PickPlace", "Stack", "Drawer", "Button", "MultiPush", "Tabletop")
 OWN = {f"gcrl/{name}-v0" for name in (*ARMS, "Corridor", "BitFlip")}
 
 

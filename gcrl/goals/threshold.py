@@ -19,7 +19,8 @@ def success_test(env: TaskEnv, achieved: Floats) -> tuple[str, float, str]:
     generator = np.random.default_rng(0)
     unsure = ("", float("nan"), "success(achieved, desired) of the environment")
     pairs = [generator.choice(len(goals), 2, replace=False) for _ in range(PAIRS)] if len(goals) > 1 else []
-    edges = [edge for first, second in pairs if (edge := _edge(env, goals[first], goals[second])) is not None]
+    lines = [(goals[first], end) for first, second in pairs for end in _ends(goals[first], goals[second])]
+    edges = [edge for goal, end in lines if (edge := _edge(env, goal, end)) is not None]
     if not edges:
         return unsure
     inside, outside = max(edge[0] for edge in edges), min(edge[1] for edge in edges)
@@ -37,6 +38,11 @@ def success_test(env: TaskEnv, achieved: Floats) -> tuple[str, float, str]:
     chosen = goals[generator.integers(len(goals), size=CHECKS)]
     name = _name(env, chosen + 0.1 * generator.standard_normal(chosen.shape), chosen)
     return name, threshold, f"{name} {'<' if continuous else '<='} {threshold:g}"
+
+
+def _ends(goal: Floats, other: Floats) -> list[Floats]:
+    """Return `other`, and `goal` with one factor of it at a time: where goals name scenes, a line to another scene meets no threshold."""
+    return [other, *np.where(np.eye(len(goal), dtype=bool), other, goal)[goal != other]]
 
 
 def _edge(env: TaskEnv, goal: Floats, other: Floats) -> tuple[float, float] | None:
