@@ -12,7 +12,13 @@ from agent_cases import BOX, WIDE, small, tensors
 from gymnasium import spaces
 
 from gcrl.agents.api import Agent, Batch
+from gcrl.agents.awac import AWAC
+from gcrl.agents.crl import CRL
 from gcrl.agents.dqn import DQN
+from gcrl.agents.gcbc import GCBC
+from gcrl.agents.iql import IQL
+from gcrl.agents.ivl import IVL
+from gcrl.agents.qrl import QRL
 from gcrl.agents.sac import SAC
 from gcrl.agents.td3 import TD3
 
@@ -89,6 +95,45 @@ def test_point_mass_with_sparse_rewards_is_solved_by_hindsight(cls: type[SAC] | 
         data = tuple(np.concatenate(pair) for pair in zip(data, task.episodes(agent, rng, 8, "explore")))
     assert untrained < 0.3
     assert success() > 0.9
+
+
+VALUED = {"discount": 0.9, "tau": 0.02}
+OFFLINE: dict[str, tuple[Any, dict[str, Any]]] = {
+    "awac": (AWAC, VALUED),
+    "iql": (IQL, {**VALUED, "expectile": 0.8, "inverse_temperature": 10.0}),
+    "gciql": (IQL, {**VALUED, "expectile": 0.8, "improvement": "value", "clone_weight": 0.1}),
+    "ivl": (IVL, VALUED),
+    "crl": (CRL, {"improvement": "advantage"}),
+    "qrl": (QRL, {"latent": 32, "far": 50.0, "clone_weight": 0.01}),
+    "gcbc": (GCBC, {}),
+}
+
+
+@pytest.mark.parametrize("kind", OFFLINE)
+def test_a_point_mass_is_learnt_from_random_walks_alone(kind: str) -> None:
+    """Agents with values go straight where the data wandered; cloning what led to a goal is left behind."""
+    task, rng = PointMass(), np.random.default_rng(1)
+    positions = np.zeros((300, task.horizon + 1, 2), np.float32)
+    positions[:, 0] = rng.uniform(-1, 1, (300, 2))
+    actions = np.repeat(rng.uniform(-1, 1, (300, 5, 2)), 4, axis=1).astype(np.float32)
+    for t in range(task.horizon):
+        positions[:, t + 1] = np.clip(positions[:, t] + task.step_size * actions[:, t], -1, 1)
+    cls, more = OFFLINE[kind]
+    agent: Any = cls(2, 2, BOX, seed=0, hidden=(64, 64), lr=1e-3, **more)
+    for _ in range(1000 if kind == "crl" else 500):
+        e, t = rng.integers(300, size=256), rng.integers(task.horizon, size=256)
+        later = positions[e, np.minimum(t + rng.geometric(0.1, 256), task.horizon)]
+        anywhere = positions[rng.integers(300, size=256), rng.integers(task.horizon + 1, size=256)]
+        share = {"crl": 1.0, "gcbc": 1.0, "qrl": 0.0}.get(kind, 0.5)
+        goal = np.where(rng.random((256, 1)) < share, later, anywhere)
+        reached = np.linalg.norm(positions[e, t + 1] - goal, axis=-1) < task.radius
+        batch = tensors(positions[e, t], actions[e, t], reached - 1.0, positions[e, t + 1], reached, goal)
+        batch.actor_goals = torch.as_tensor(later)
+        agent.update(batch)
+    walked, _, goals = task.episodes(agent, np.random.default_rng(2), 100, "greedy")
+    success = float((np.linalg.norm(walked[:, -1] - goals, axis=-1) < task.radius).mean())
+    low, high = {"gcbc": (0.3, 0.8), "crl": (0.8, 1.0)}.get(kind, (0.95, 1.0))
+    assert low <= success <= high
 
 
 def test_bit_flip_is_solved_by_dqn_with_hindsight() -> None:
