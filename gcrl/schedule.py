@@ -36,8 +36,8 @@ def offline_epochs(settings: Settings) -> int:
 
 
 def warmup_epochs(settings: Settings) -> int:
-    """Return how many epochs of practice act at random: none where the policy has learnt from a dataset or from another run."""
-    return 0 if settings.offline_updates or settings.init_from else settings.practice.random_epochs
+    """Return how many epochs of practice act at random: none where the policy has learnt from a dataset."""
+    return 0 if settings.offline_updates else settings.practice.random_epochs
 
 
 def total_epochs(settings: Settings) -> int:

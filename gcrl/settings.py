@@ -13,7 +13,7 @@ class Practice:
     epochs: int = 40  # an epoch: collect, add to replay, update; metrics and a checkpoint at its end
     episodes_per_epoch: int = 16  # each of the environment's horizon of steps, or fewer where it ends early
     updates_per_epoch: int = 800  # agent updates, each on one relabelled minibatch
-    random_epochs: int = 4  # first epochs act without the policy and do not update the agent; none after offline_updates or init_from
+    random_epochs: int = 4  # first epochs act without the policy and do not update the agent; none after offline_updates
     warmup: str = "random"  # how they act: random, or stay (the policy commanded to stay where the episode starts)
     random_hold: int = 1  # a random action is held for this many steps (5 makes exploration easy)
     reset_every: int = 1  # episodes per simulator between scene resets; 0: never (reset-free)
