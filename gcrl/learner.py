@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from envs.api import TaskEnv
 from envs.errors import UserError
-from gcrl.agents.api import Batch
+from gcrl.batches import Batches
 from gcrl.episodes import Episodes
 from gcrl.finite import NotFinite, raised_by, require_finite
-from gcrl.goal_records import GoalBatch
+from gcrl.frame_goals import frames_as_goals, without_rows
 from gcrl.offline import digest, load_offline
-from gcrl.parts import build_env, build_goal_sampler, build_policy, build_relabel, build_replay, build_reward
+from gcrl.parts import build_env, build_goal_sampler, build_policy, build_replay, build_reward
 from gcrl.policy import as_goals
 from gcrl.replay import Replay
 from gcrl.settings import Settings
@@ -38,11 +38,10 @@ class Learner:
         self.sampler = build_goal_sampler(settings, self.representation)
         self.reward = build_reward(settings, self.env, self.representation, self.sampler)
         self.replay = build_replay(settings, self.env, self.representation)
-        self.relabel = build_relabel(settings.relabel)
-        self.actor_relabel = build_relabel(settings.actor_goals, "actor_goals") if settings.actor_goals else None
         self.offline = load_offline(settings, self.env, self.representation) if settings.dataset else None
         self.offline_digest = digest(settings.dataset) if settings.dataset else ""
         self.generator = np.random.default_rng([settings.seed, 1])
+        self.batches = Batches(settings, self.replay, self.offline, self.reward, self.policy.inputs, self.generator)
         self.fitted = not self.representation.needs_fit
         self.fits = 0  # a goal encoded before the latest fit is encoded again
         self.updates = 0
@@ -74,39 +73,14 @@ class Learner:
         name = f"goal sampler {type(self.sampler).__name__}"
         with raised_by(name):
             proposed = self.sampler.sample(self.context(epoch), n)
-        goals = proposed if isinstance(proposed, Goals) else self.goals_at(proposed, n, name)
+        goals = proposed if isinstance(proposed, Goals) else frames_as_goals(self.experience, proposed, n, name)
         expected = (n, self.representation.latent_dim)
         if np.shape(goals.params) != expected or np.shape(goals.rows) != (n,):
             raise UserError(
                 f"{name} returned goals of shape {np.shape(goals.params)}, rows {np.shape(goals.rows)}; expected {expected}, ({n},)"
             )
         require_finite(f"a goal of {name}", goals.params)
-        return goals if self.experience is self.replay else self.without_rows(goals)
-
-    def without_rows(self, goals: Goals) -> Goals:
-        """Return goals that point to the dataset as goals that know what they show: their rows mean nothing in the practised replay."""
-        known = goals.rows >= 0
-        if not known.any():
-            return goals
-        stored = self.experience.goals_at(np.where(known, goals.rows, 0))
-        images, achieved = stored.images, stored.achieved
-        assert achieved is not None
-        if images is not None and goals.images is not None:
-            images = np.where(known[:, None, None, None], images, goals.images)
-        achieved = np.where(known[:, None], achieved, np.float32(np.nan) if goals.achieved is None else goals.achieved)
-        return Goals(goals.params, np.full(len(goals), -1), images, achieved)
-
-    def goals_at(self, proposed: Any, n: int, name: str) -> Goals:
-        """Return stored frames as goals; raise `UserError` unless `proposed` are `n` stored rows."""
-        rows = np.asarray(proposed)
-        if rows.shape != (n,) or rows.dtype.kind not in "iu":
-            raise UserError(f"{name} returned {rows.dtype} of shape {rows.shape}; expected {n} integer rows, or Goals")
-        number = self.experience.ring.number
-        stored = (rows >= 0) & (rows < len(number))
-        stored &= number[np.where(stored, rows, 0)] >= 0
-        if not stored.all():
-            raise UserError(f"{name} returned row {rows[~stored][0]}, which holds no frame; expected rows that the experience drew")
-        return self.experience.goals_at(rows.astype(np.int64))
+        return goals if self.experience is self.replay else without_rows(self.experience, goals)
 
     def warmup_goals(self, n: int, epoch: int) -> Goals:
         """Return `n` goals for episodes that do not look at them: commanded ones where practice has those, else none (NaN)."""
@@ -142,17 +116,7 @@ class Learner:
             if np.isnan(episodes.goals[index]).any():
                 continue
             rows = first + np.arange(length)
-            episodes.rewards[index, :length], _ = self.rewards(self.replay, rows, self.replay.rollout_goals(rows))
-
-    def rewards(self, replay: Replay, rows: NDArray[np.int64], goals: GoalBatch) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return reward and termination (n,) of the transitions of `replay` that begin at `rows` (n,), checked."""
-        name = f"reward {type(self.reward).__name__}"
-        with raised_by(name):
-            reward, terminated = self.reward({key: replay.read(key, rows + 1) for key in self.reward.needs}, goals)
-        if np.shape(reward) != rows.shape or np.shape(terminated) != rows.shape:
-            raise UserError(f"{name} returned shapes {np.shape(reward)} and {np.shape(terminated)}; expected {rows.shape} twice")
-        require_finite(f"a figure of {name}", reward)
-        return np.asarray(reward, np.float32), np.asarray(terminated)
+            episodes.rewards[index, :length], _ = self.batches.rewards(self.replay, rows, self.replay.rollout_goals(rows))
 
     def draw_rows(self) -> RowPool:
         """Return training rows for a fit: uniform, or weighted by the sampler (Skew-Fit weights the representation's data)."""
@@ -201,7 +165,7 @@ class Learner:
             pool = self.propose(self.practice.pool_size, epoch)
             self.replay.set_goal_pool(pool)
             if self.offline is not None:
-                self.offline.set_goal_pool(self.without_rows(pool))
+                self.offline.set_goal_pool(without_rows(self.experience, pool))
         return metrics
 
     def spread(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -215,28 +179,6 @@ class Learner:
             scale = np.full_like(scale, np.sqrt((scale**2).mean()))
         return np.asarray(scale + 1e-3, np.float32)
 
-    def batch(self) -> Batch:
-        """Return one relabelled minibatch: of what was practised, of the dataset, or of both by ``offline_share``."""
-        n = self.agent.batch_size
-        if self.offline is None:
-            parts = [self.draw(self.replay, n)]
-        elif not self.replay.size:
-            parts = [self.draw(self.offline, n)]
-        else:
-            old = round(n * self.settings.offline_share)
-            parts = [self.draw(replay, rows) for replay, rows in ((self.offline, old), (self.replay, n - old)) if rows]
-        arrays = parts[0] if len(parts) == 1 else [np.concatenate(pair) for pair in zip(*parts, strict=True)]
-        return Batch(*(torch.from_numpy(np.ascontiguousarray(array)).to(self.settings.device) for array in arrays))
-
-    def draw(self, replay: Replay, n: int) -> list[NDArray[Any]]:
-        """Return `n` relabelled transitions of `replay` as the arrays of a `Batch`, in its order."""
-        rows = replay.sample_transitions(n, self.generator)
-        goals = self.relabel(replay, rows, self.generator)
-        reward, terminated = self.rewards(replay, rows, goals)
-        inputs, next_inputs = replay.gather(rows, self.policy.inputs), replay.gather(rows + 1, self.policy.inputs)
-        arrays = [inputs, replay.read("action", rows), reward, next_inputs, terminated.astype(np.float32), goals.params]
-        return arrays if self.actor_relabel is None else [*arrays, self.actor_relabel(replay, rows, self.generator).params]
-
     def update(self, n: int) -> dict[str, float]:
         """Run `n` agent updates and return the last one's metrics.
 
@@ -246,7 +188,7 @@ class Learner:
         name = f"agent {type(self.agent).__name__}"
         metrics: dict[str, float] = {}
         for index in range(n):
-            latest = self.agent.update(self.batch())
+            latest = self.agent.update(self.batches(self.agent.batch_size))
             self.updates += 1
             if index % 100 == 99 or index == n - 1:
                 metrics = {f"agent/{key}": float(value) for key, value in latest.items()}

@@ -75,7 +75,7 @@ def test_minibatches_mix_dataset_and_practice_by_the_share(doors: Path, tmp_path
     finish(run)
     with Reader(doors) as reader:
         known = {row.tobytes() for row in reader.read("action", np.arange(reader.rows))[:, :3]}
-    batch = run.learner.batch()
+    batch = run.learner.batches(32)
     from_dataset = sum(row.tobytes() in known for row in batch.actions.numpy())
     assert (from_dataset, len(batch.actions)) == (old, 32)
 
@@ -84,7 +84,7 @@ def test_actors_may_improve_toward_other_goals_than_values(doors: Path, tmp_path
     more = [f"dataset={doors}", "offline_updates=5", "relabel=random", "actor_goals.geometric=1", "actor_goals.discount=0.5"]
     run = Practice(settings(DOOR, tmp_path / "run", *OFFLINE, *more))
     run.step()
-    batch = run.learner.batch()
+    batch = run.learner.batches(32)
     assert batch.actor_goals is not None
     assert batch.actor_goals.shape == batch.goals.shape
     near, far = ((goals - batch.next_inputs[:, : goals.shape[1]]).norm(dim=1).mean() for goals in (batch.actor_goals, batch.goals))
