@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 
 from envs.api import Bools, Capabilities, Floats, GoalSet, Images
 from envs.errors import UserError, unknown
@@ -40,6 +41,7 @@ class RealRobotEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
     changed the action and ``info["late_s"]`` by how much the control period was missed.
     """
 
+    spec = EnvSpec("gcrl/RealRobot-v0", nondeterministic=True)  # no seed puts a world back
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (Gymnasium's own declaration)
     capabilities = Capabilities(reset=False, copies=False, images=True)
     factors: tuple[str, ...]
