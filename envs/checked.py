@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from envs.errors import UserError
 
+LARGEST_IMAGE = 4096  # pixels a side; more is a slip, and fills the memory before anything else can complain
+
 
 def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     """Return `value` as a whole number from `least` to `most`."""

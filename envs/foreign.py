@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.api import Bools, Capabilities, Floats, GoalSet, Images
+from envs.checked import LARGEST_IMAGE, whole
 from envs.errors import UserError, unknown
 from envs.foreign_goals import placer
 from envs.foreign_inside import distance, first_line, set_inner_goal, success_test
@@ -49,9 +50,7 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
     ) -> None:
         self.env_id, self._kwargs = env_id, kwargs
         self._proprioception = list(proprioception)
-        if not isinstance(image_size, int) or image_size < 0:
-            raise UserError(f"image_size={image_size!r} is not a size; expected a number of pixels, or 0 for no image (nearest: 0)")
-        self.image_size = image_size
+        self.image_size = whole("image_size", image_size, 0, LARGEST_IMAGE)
         self._inner = self._build(render=self.image_size > 0)
         self._scratch: gymnasium.Env[Any, Any] | None = None
         self._easel: gymnasium.Env[Any, Any] | None = None  # the copy in which goals are drawn

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from envs.api import Bools, Capabilities, Floats, GoalSet, Images
 from envs.appearance import Appearance
 from envs.camera import WRIST, Camera, Renderer
-from envs.checked import as_action, as_goal, as_start, whole
+from envs.checked import LARGEST_IMAGE, as_action, as_goal, as_start, whole
 from envs.distractors import MOST
 from envs.errors import unknown
 from envs.fixed_goals import load_goals
@@ -71,7 +71,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
             raise unknown("reward_type", reward_type, REWARDS)
         if render_mode not in (None, "rgb_array"):
             raise unknown("render_mode", str(render_mode), ["rgb_array"])
-        self.image_size = whole("image_size", image_size, 0)
+        self.image_size = whole("image_size", image_size, 0, LARGEST_IMAGE)
         self.horizon = whole("horizon", self.default_horizon if horizon is None else horizon, 1)
         self.camera, self.visuals, self.reward_type, self.render_mode = camera, visuals, reward_type, render_mode
         self.capabilities = Capabilities(

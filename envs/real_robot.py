@@ -18,6 +18,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from envs.api import Bools, Capabilities, Floats, GoalSet, Images
+from envs.checked import LARGEST_IMAGE, whole
 from envs.errors import UserError, unknown
 from envs.hardware import Hardware, Pacer, Workspace
 from envs.recorded_goals import load_recorded, save_recorded
@@ -61,8 +62,8 @@ class RealRobotEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         patience_s: float = 600.0,
         horizon: int | None = None,
     ) -> None:
-        self.image_size = _whole("image_size", image_size)
-        self.horizon = _whole("horizon", self.default_horizon if horizon is None else horizon)
+        self.image_size = whole("image_size", image_size, 1, LARGEST_IMAGE)
+        self.horizon = whole("horizon", self.default_horizon if horizon is None else horizon, 1)
         if limits not in ("clip", "refuse"):
             raise unknown("limits", limits, ("clip", "refuse"))
         self.workspace, self.pacer = Workspace(self.low, self.high, limits), Pacer(rate_hz)
@@ -281,9 +282,3 @@ class RealRobotEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         if values.shape != (len(self.factors),) or not np.isfinite(values).all():
             raise UserError(f"goal {values.tolist()}; expected {len(self.factors)} finite numbers: {', '.join(self.factors)}")
         return values.copy()
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise UserError(f"{name}={value!r}; expected a whole number of at least 1")
-    return int(value)

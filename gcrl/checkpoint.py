@@ -76,7 +76,8 @@ def load(directory: str | Path) -> dict[str, Any]:
     older = f"; delete it to go on from the older {present[1]['file']}" if len(present) > 1 else "; restore it or start a new run"
     size = path.stat().st_size
     if size != present[0]["bytes"]:
-        raise UserError(f"checkpoint {path} is truncated: {size} bytes, expected {present[0]['bytes']}{older}")
+        state = "is truncated" if size < present[0]["bytes"] else "was altered"
+        raise UserError(f"checkpoint {path} {state}: {size} bytes, expected {present[0]['bytes']}{older}")
     if _sha256(path) != present[0]["sha256"]:
         raise UserError(f"checkpoint {path} was altered: its sha256 differs from {INDEX}{older}")
     try:

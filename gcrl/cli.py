@@ -107,12 +107,18 @@ def _parser() -> argparse.ArgumentParser:
     added = verb("inspect", _inspect, "show what the latent space of a run holds: probes and distances")
     _run_argument(added)
     added.add_argument("--json", action="store_true", help="print one JSON object")
-    for name, do, summary, keys in (
-        ("collect", _collect, "make a dataset of episodes with a random, scripted or practised policy", "policy=NAME episodes=N"),
-        ("goals", _goals, "make a file of goals: pictures with their states, splits, a contact sheet", "n=N or photos=FOLDER"),
+    for name, do, summary, keys, page in (
+        (
+            "collect",
+            _collect,
+            "make a dataset of episodes with a random, scripted or practised policy",
+            "policy=NAME episodes=N",
+            "datasets",
+        ),
+        ("goals", _goals, "make a file of goals: pictures with their states, splits, a contact sheet", "n=N or photos=FOLDER", "goals"),
     ):
         added = verb(name, do, summary)
-        added.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=f"env=NAME {keys} out=FILE, ...; see docs/goals.md")
+        added.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=f"env=NAME {keys} out=FILE, ...; see docs/{page}.md")
         added.add_argument("--json", action="store_true", help="print one JSON object")
     added = verb("check", _check, "check that an environment keeps the contract")
     added.add_argument("env", metavar="MODULE:CLASS", help="a class of your own, or an environment's id")

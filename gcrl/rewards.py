@@ -215,7 +215,7 @@ class PixelError(_Plain):
 
     def __init__(self, *, env: TaskEnv, representation: Representation) -> None:
         if not env.capabilities.images:
-            raise UserError("reward PixelError compares pictures, but this environment observes none; expected one with env.images=true")
+            raise UserError("reward PixelError compares pictures, but this environment observes none; expected e.g. env.image_size=48")
 
     def __call__(self, next: Next, goals: GoalBatch) -> tuple[Floats, Bools]:
         """Return (reward (n,), all False)."""

@@ -111,6 +111,13 @@ def test_truncation_is_named_with_the_older_file_to_go_on_from(tmp_path: Path) -
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_grew_is_not_called_truncated(tmp_path: Path) -> None:
+    newest = two_checkpoints(tmp_path)
+    newest.write_bytes(newest.read_bytes() + b"more")
+    with pytest.raises(UserError, match=r"000002\.safetensors was altered: \d+ bytes, expected \d+; delete it"):
+        checkpoint.load(tmp_path)
+
+
 def test_every_altered_byte_is_noticed(tmp_path: Path) -> None:
     newest = two_checkpoints(tmp_path)
     good = newest.read_bytes()

@@ -54,6 +54,13 @@ def test_every_verb_has_help(capsys: pytest.CaptureFixture[str], verb: str) -> N
     assert out.startswith(f"usage: gcrl {verb}")
 
 
+@pytest.mark.parametrize(("verb", "page"), [("collect", "docs/datasets.md"), ("goals", "docs/goals.md")])
+def test_help_points_to_the_page_that_explains_the_arguments(capsys: pytest.CaptureFixture[str], verb: str, page: str) -> None:
+    _, out, _ = run(capsys, verb, "--help")
+    assert page in out
+    assert verb in Path(page).read_text()
+
+
 MISTAKES = [
     (["prctice"], "did you mean 'practice'?"),
     (["practice", "--bogus"], "unknown argument '--bogus'; see gcrl practice --help"),

@@ -168,6 +168,7 @@ def test_splitting_is_by_seed_and_leaks_nothing(tmp_path, capsys):
 MISTAKES = [
     (["chekc", "a.h5"], "invalid choice: 'chekc'"),
     (["check", "aa.h5"], "aa.h5 does not exist (did you mean 'a.h5'?)"),
+    (["info", "."], ". is a folder (did you mean 'a.h5'?); expected a dataset written by gcrl"),
     (["check", "text.h5"], "is not an HDF5 file"),
     (["play", "a.h5", "--out", "film.avi"], "ends in .mp4 (film) or .png (contact sheet)"),
     (["play", "a.h5", "--out", "kept.png"], "kept.png exists already; give another out=, or overwrite=true"),

@@ -203,6 +203,7 @@ def test_pictures_come_in_the_size_asked_for() -> None:
         ("tests/Line-v0", {"success_threshold": 0.1, "image_size": 8, "picture": False}, "draws no pictures"),
         ("tests/Line-v0", {"success_threshold": 0.1, "proprioception": (3,)}, "proprioception"),
         ("tests/Line-v0", {"success_threshold": 0.1, "image_size": -1}, "image_size"),
+        ("tests/Line-v0", {"success_threshold": 0.1, "image_size": 100_000}, "image_size=100000; expected a whole number from 0 to 4096"),
         ("CartPole-v1", {}, "not a goal environment"),
     ],
 )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from replay_cases import Doubling, episodes, replay
 
+import envs
 from envs.api import Capabilities
 from envs.errors import UserError
 from gcrl.relabel import GoalBatch, Relabel
@@ -169,3 +170,9 @@ def test_imagined_goals_are_refused_before_practice_and_during_it():
 def test_arguments_that_make_no_sense_are_refused(kind, arguments, message):
     with pytest.raises(UserError, match=message):
         build(kind, **arguments)
+
+
+def test_pixel_error_without_pictures_names_the_setting_that_gives_them() -> None:
+    env = envs.make("gcrl/BitFlip-v0", n=4)
+    with pytest.raises(UserError, match=r"expected e\.g\. env\.image_size=48"):
+        PixelError(env=env, representation=Doubling())

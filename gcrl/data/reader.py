@@ -134,6 +134,9 @@ class Reader:
 
 def open_file(path: Path, mode: str) -> tuple[Any, Header]:
     """Open a dataset of this format and read its header; raises `UserError` where `path` is none."""
+    if path.is_dir():
+        inside = sorted(str(item) for item in path.glob("*.h5"))
+        raise UserError(f"{path} is a folder{f' (did you mean {inside[0]!r}?)' if inside else ''}; expected a dataset written by gcrl")
     if not path.is_file():
         siblings = [item.name for item in path.parent.glob("*.h5")] if path.parent.is_dir() else []
         raise UserError(f"{path} does not exist{did_you_mean(path.name, siblings)}; expected a dataset written by gcrl")
