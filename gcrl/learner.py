@@ -30,6 +30,7 @@ class Learner:
     """Everything that learns, built from `settings`. Its state (``state_dict``) is what a checkpoint holds."""
 
     def __init__(self, settings: Settings) -> None:
+        _check_machine(settings)
         torch.set_num_threads(settings.torch_threads)
         self.settings, self.practice = settings, settings.practice
         self.env: TaskEnv = build_env(settings)
@@ -247,3 +248,16 @@ class Learner:
     def close(self) -> None:
         """Close the learner's own environment."""
         self.env.close()
+
+
+def _check_machine(settings: Settings) -> None:
+    """Raise `UserError` for a seed, a number of threads or a device that this machine cannot use."""
+    if settings.seed < 0:
+        raise UserError(f"seed={settings.seed}; expected at least 0")
+    if settings.torch_threads < 1:
+        raise UserError(f"torch_threads={settings.torch_threads}; expected at least 1")
+    try:
+        torch.empty(0, device=settings.device)
+    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without the device
+        first = str(error).splitlines()[0]
+        raise UserError(f"device={settings.device} cannot be used ({first}); expected one that torch has here, such as cpu") from error

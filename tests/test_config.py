@@ -17,6 +17,7 @@ from gcrl.agents.api import Agent
 from gcrl.build import build, check, import_class
 from gcrl.config import as_overrides, check_parts, load_settings, read_settings, write_settings
 from gcrl.overrides import CONF, choices, groups, sweep
+from gcrl.practice import Practice
 from gcrl.settings import Choice
 from gcrl.typed import typed
 from goal_samplers.api import Density, GoalSampler
@@ -315,3 +316,20 @@ def test_an_installed_plug_in_is_chosen_by_its_name(tmp_path: Path, monkeypatch:
     assert "boldest" in choices("goal_sampler")
     assert load_settings(["goal_sampler=boldest"]).goal_sampler == Choice("goal_samplers.uniform:Uniform")
     assert "did you mean 'boldest'?" in message("goal_sampler=boldets")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("seed=-1", "seed=-1; expected at least 0"),
+        ("torch_threads=0", "torch_threads=0; expected at least 1"),
+        ("device=gpu", "device=gpu cannot be used"),
+        ("device=cuda:99", "device=cuda:99 cannot be used"),
+    ],
+)
+def test_what_the_machine_cannot_do_is_one_line_before_anything_is_written(tmp_path: Path, override: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Practice(load_settings(["experiment=bitflip", f"run_dir={tmp_path / 'run'}", override]))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
