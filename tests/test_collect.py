@@ -155,6 +155,7 @@ def test_a_worker_that_is_killed_is_replaced_and_none_outlives_the_command(undis
     assert "1 worker processes died and were replaced" in command.said
     assert differing(undisturbed, path) == []
     killed = Command(tmp_path / "again", "collect", *PUSH, f"out={tmp_path / 'again.h5'}", "workers=2")
+    deadline = time.monotonic() + 60
     while len(crew := workers_of(killed.process.pid)) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(killed.process.pid, signal.SIGKILL)
