@@ -362,6 +362,11 @@ def test_settings_that_differ_name_the_runs_and_seeds_do_not(tmp_path: Path) -> 
     runs = [load_run(tmp_path / name) for name in "abc"]
     assert label_runs(runs) == ["agent.lr=1", "agent.lr=1", "agent.lr=2"]
     assert label_runs(runs[:2]) == ["push", "push"]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.yaml").write_text("experiment: push\nagent: {target: 'my:IQL', lr: 1, expectile: 0.7}\n")
+    (tmp_path / "a" / "config.yaml").write_text("experiment: push\nagent: {target: 'my:SAC', lr: 1, tau: 0.01}\n")
+    assert label_runs([load_run(tmp_path / "a"), load_run(other)]) == ["agent=SAC", "agent=IQL"]
 
 
 def test_a_figure_takes_the_unit_of_the_factor_it_measures() -> None:

@@ -159,13 +159,24 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def label_runs(runs: Sequence[RunRecord]) -> list[str]:
-    """Return a label per run that names the settings in which the runs differ, seeds and folders aside; equal labels form a group."""
+    """Return a label per run that names the settings in which the runs differ, seeds and folders aside; equal labels form a group.
+
+    Where they chose different classes for a part, it is named by its class alone: the fields of one mean nothing to the other.
+    """
     settings = [{k: v for k, v in flat(run.config).items() if k.split(".")[-1] not in {"seed", "run_dir"}} for run in runs]
     keys = sorted({key for one in settings for key in one if any(other.get(key) != one[key] for other in settings)})
+    other_class = tuple(key.removesuffix("target") for key in keys if key.endswith(".target"))
+    keys = [key for key in keys if key.endswith(".target") or not key.startswith(other_class)] if other_class else keys
     labels = []
     for run, one in zip(runs, settings, strict=True):
         if "experiment" in keys:
             labels.append(run.experiment)
         else:
-            labels.append(", ".join(f"{k.replace('arguments.', '')}={one.get(k)}" for k in keys) or run.experiment)
+            labels.append(", ".join(_setting(key, one.get(key)) for key in keys) or run.experiment)
     return labels
+
+
+def _setting(key: str, value: Any) -> str:
+    """Return ``agent=SAC`` for a class, ``agent.lr=0.001`` for a field."""
+    name = key.replace("arguments.", "")
+    return f"{name.removesuffix('.target')}={str(value).rpartition(':')[2]}" if name.endswith(".target") else f"{name}={value}"
