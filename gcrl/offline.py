@@ -5,19 +5,20 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from envs.api import TaskEnv
 from envs.errors import UserError
 from gcrl.data import Reader
+from gcrl.data.schema import Header
 from gcrl.parts import build_replay
 from gcrl.replay import Replay
 from gcrl.settings import Settings
 from representations.api import Representation
 
 CHUNK = 64  # episodes read at a time
-SAME = ("env_id", "observation_space", "action_space")
 BLOCK = 1 << 22  # bytes
 
 
@@ -29,11 +30,7 @@ def load_offline(settings: Settings, env: TaskEnv, representation: Representatio
     """
     path = Path(settings.dataset)
     with Reader(path) as reader:
-        mine = {"env_id": settings.env_id, "observation_space": env.observation_space, "action_space": env.action_space}
-        for name in SAME:
-            theirs = getattr(reader.header, name)
-            if theirs != mine[name]:
-                raise UserError(f"dataset={path} has {name} {theirs}; expected {mine[name]}, as in this run's environment")
+        check_same(path, reader.header, settings.env_id, env)
         if not len(reader):
             raise UserError(f"dataset={path} holds no episodes; expected some to learn from")
         horizon = int(reader.lengths.max())
@@ -45,6 +42,16 @@ def load_offline(settings: Settings, env: TaskEnv, representation: Representatio
             params = np.where(commanded[:, None], np.float32(0), np.float32(np.nan)) * np.ones(representation.latent_dim, np.float32)
             replay.add(dataclasses.replace(episodes, goals=params, goal_rows=np.full(len(episodes), -1)))
     return replay
+
+
+def check_same(path: Path, header: Header, env_id: str, env: TaskEnv) -> None:
+    """Raise `UserError` naming the first thing in which a dataset's environment differs from the run's: id, actions, an observation."""
+    mine: dict[str, Any] = {"env_id": env_id, "action_space": env.action_space, **env.observation_space.spaces}
+    theirs = {"env_id": header.env_id, "action_space": header.action_space, **header.observation_space.spaces}
+    for name in [*mine, *theirs]:
+        if mine.get(name) != theirs.get(name):
+            has = f"has {name} {theirs[name]}" if name in theirs else f"lacks {name}"
+            raise UserError(f"dataset={path} {has}; expected {mine.get(name, f'no {name}')}, as in this run's environment")
 
 
 def digest(path: str | Path) -> str:

@@ -64,11 +64,11 @@ def build_reward(settings: Settings, env: TaskEnv, representation: Representatio
 
 def build_relabel(given: Mapping[str, float], name: str = "relabel") -> Relabel:
     """Return the relabelling mix of the fractions that are `given`; the others are 0. Raises `UserError` for an unknown one."""
-    known = [parameter for parameter in inspect.signature(Relabel).parameters if parameter != "discount"]
+    known = [parameter for parameter in inspect.signature(Relabel).parameters if parameter not in ("discount", "name")]
     for key in given:
         if key not in (*known, "discount"):
             raise unknown(f"{name} fraction", key, known)
-    return Relabel(**({fraction: 0.0 for fraction in known} | dict(given)))
+    return Relabel(**({fraction: 0.0 for fraction in known} | dict(given)), name=name)
 
 
 def build_replay(settings: Settings, env: TaskEnv, representation: Representation, *, horizon: int = 0, capacity: int = 0) -> Replay:

@@ -25,7 +25,7 @@ class Relabel:
     sampler: a goal from the pool. geometric: a frame of the same episode, row t+k with k drawn geometrically with mean 1/(1-discount),
     at most T (OGBench, Park et al. 2024, app. C). random: a stored frame drawn uniformly.
     Stratified: of n rows, a share f takes n·f, rounded up or down at random so that the expectation is exact.
-    Raises `UserError` naming a fraction that is negative or a sum that is not 1.
+    name: the configuration group, for errors. Raises `UserError` naming a fraction that is negative or a sum that is not 1.
     """
 
     def __init__(
@@ -38,19 +38,20 @@ class Relabel:
         geometric: float = 0.0,
         random: float = 0.0,
         discount: float = 0.99,
+        name: str = "relabel",
     ) -> None:
         if not isinstance(discount, int | float) or not 0 <= discount < 1:
-            raise UserError(f"relabel.discount={discount!r}; expected at least 0 and less than 1")
+            raise UserError(f"{name}.discount={discount!r}; expected at least 0 and less than 1")
         self.discount = discount
         self.fractions = {"rollout": rollout, "future": future, "final": final, "next": next, "geometric": geometric, "random": random}
         self.fractions |= {"sampler": sampler}
-        for name, fraction in self.fractions.items():
+        for part, fraction in self.fractions.items():
             if not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
-                raise UserError(f"relabel.{name}={fraction!r}; expected a fraction between 0 and 1")
+                raise UserError(f"{name}.{part}={fraction!r}; expected a fraction between 0 and 1")
         total = sum(self.fractions.values())
         if abs(total - 1) > SUM_TOLERANCE:
-            listed = ", ".join(f"{name}={fraction:g}" for name, fraction in self.fractions.items())
-            raise UserError(f"relabel fractions sum to {total:g} ({listed}); expected a sum of 1")
+            listed = ", ".join(f"{part}={fraction:g}" for part, fraction in self.fractions.items())
+            raise UserError(f"{name} fractions sum to {total:g} ({listed}); expected a sum of 1")
         self._bounds = [min(1.0, bound / total + 1e-12) for bound in itertools.accumulate(self.fractions.values())]
 
     def __call__(self, replay: Replay, rows: Rows, generator: np.random.Generator) -> GoalBatch:
