@@ -18,7 +18,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from envs.api import Bools, Capabilities, Floats, GoalSet, Images
-from envs.checked import LARGEST_IMAGE, whole
+from envs.checked import LARGEST_IMAGE, as_goal, whole
 from envs.errors import UserError, unknown
 from envs.hardware import Hardware, Pacer, Workspace
 from envs.recorded_goals import load_recorded, save_recorded
@@ -114,7 +114,7 @@ class RealRobotEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         if not options.get("keep_state", False):
             self._drive_home()
         goal = options.get("goal")
-        self._desired = np.asarray(self.robot.measure() if goal is None else self._checked_goal(goal), np.float32)
+        self._desired = np.asarray(self.robot.measure() if goal is None else as_goal(goal, self.factors), np.float32)
         self._steps = 0
         self.pacer.begin()
         return self._observe(), {"step": 0}
@@ -276,9 +276,3 @@ class RealRobotEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
             "image": self.robot.picture(self.image_size),
             "proprioception": hand.copy(),
         }
-
-    def _checked_goal(self, goal: Any) -> Floats:
-        values = np.asarray(goal, np.float32)
-        if values.shape != (len(self.factors),) or not np.isfinite(values).all():
-            raise UserError(f"goal {values.tolist()}; expected {len(self.factors)} finite numbers: {', '.join(self.factors)}")
-        return values.copy()
