@@ -22,6 +22,7 @@ class SAC(GaussianAgent, Valued):
 
     hidden: widths of the layers of all networks. critics: members of the ensemble whose minimum is the target.
     tau: Polyak step of the target critics. temperature: initial entropy weight α; target_entropy: nats, default -(action dimensions).
+    layer_norm: in the critics.
     reward_range: where rewards are known to lie, targets are clipped to what they can sum to (no room for an entropy bonus above).
     Raises `UserError` for an action space that is not a bounded Box and for hyperparameters out of range.
     """
@@ -44,6 +45,7 @@ class SAC(GaussianAgent, Valued):
         critics: int = 2,
         temperature: float = 0.1,
         target_entropy: float | None = None,
+        layer_norm: bool = False,
         reward_range: Sequence[float] | None = None,
     ) -> None:
         super().__init__(
@@ -63,7 +65,7 @@ class SAC(GaussianAgent, Valued):
         self.target_entropy = -float(self.range.dim) if target_entropy is None else target_entropy
         self.bounds = value_range(self.name, reward_range, discount)
         self.actor = GaussianActor(self.dim, self.range.dim, self.hidden, self.weights).to(device)
-        self.critics = Critics(critics, self.dim + self.range.dim, self.hidden, self.weights).to(device)
+        self.critics = Critics(critics, self.dim + self.range.dim, self.hidden, self.weights, layer_norm=layer_norm).to(device)
         self.target_critics = frozen_copy(self.critics)
         self.targets = Polyak(tau, (self.target_critics, self.critics))
         self.temperature = Temperature(temperature).to(device)

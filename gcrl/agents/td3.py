@@ -29,7 +29,7 @@ class TD3(GoalAgent, Valued):
     exploration_noise: standard deviation of the noise on actions; random_actions: the fraction replaced by uniform ones.
     target_noise, target_noise_clip: smoothing of the target action. policy_delay: critic updates per actor update.
     action_l2: weight of the mean squared action in the actor's loss. tau: Polyak step of the target networks.
-    reward_range: where rewards are known to lie, targets are clipped to what they can sum to.
+    layer_norm: in the critics. reward_range: where rewards are known to lie, targets are clipped to what they can sum to.
     Raises `UserError` for an action space that is not a bounded Box and for hyperparameters out of range.
     """
 
@@ -53,6 +53,7 @@ class TD3(GoalAgent, Valued):
         exploration_noise: float = 0.1,
         random_actions: float = 0.0,
         action_l2: float = 0.0,
+        layer_norm: bool = False,
         reward_range: Sequence[float] | None = None,
     ) -> None:
         super().__init__(
@@ -79,7 +80,7 @@ class TD3(GoalAgent, Valued):
         self.exploration_noise, self.random_actions = exploration_noise, random_actions
         self.bounds = value_range(self.name, reward_range, discount)
         self.actor = DeterministicActor(self.dim, self.range.dim, self.hidden, self.weights).to(device)
-        self.critics = Critics(critics, self.dim + self.range.dim, self.hidden, self.weights).to(device)
+        self.critics = Critics(critics, self.dim + self.range.dim, self.hidden, self.weights, layer_norm=layer_norm).to(device)
         self.target_actor = frozen_copy(self.actor)
         self.target_critics = frozen_copy(self.critics)
         self.targets = Polyak(tau, (self.target_actor, self.actor), (self.target_critics, self.critics))
