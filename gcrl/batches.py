@@ -32,6 +32,7 @@ class Batches:
     ) -> None:
         self.settings, self.replay, self.offline, self.reward, self.generator = settings, replay, offline, reward, generator
         self.inputs = inputs
+        self.largest_reward = 0.0  # the largest |reward| drawn since this was last set
         self.relabel = build_relabel(settings.relabel)
         self.actor_relabel = build_relabel(settings.actor_goals, "actor_goals") if settings.actor_goals else None
 
@@ -64,4 +65,5 @@ class Batches:
         if np.shape(reward) != rows.shape or np.shape(terminated) != rows.shape:
             raise UserError(f"{name} returned shapes {np.shape(reward)} and {np.shape(terminated)}; expected {rows.shape} twice")
         require_finite(f"a figure of {name}", reward)
+        self.largest_reward = max(self.largest_reward, float(np.abs(reward).max(initial=0.0)))
         return np.asarray(reward, np.float32), np.asarray(terminated)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from envs.api import TaskEnv
 from envs.errors import UserError
 from gcrl.batches import Batches
+from gcrl.divergence import diverging
 from gcrl.episodes import Episodes
 from gcrl.finite import NotFinite, raised_by, require_finite
 from gcrl.frame_goals import frames_as_goals, without_rows
@@ -180,14 +181,15 @@ class Learner:
             scale = np.full_like(scale, np.sqrt((scale**2).mean()))
         return np.asarray(scale + 1e-3, np.float32)
 
-    def update(self, n: int) -> dict[str, float]:
-        """Run `n` agent updates and return the last one's metrics.
+    def update(self, n: int, warn: Callable[[str], None] = lambda text: None) -> dict[str, float]:
+        """Run `n` agent updates and return the last one's metrics; `warn` is told once where values diverge (``agent/diverging``).
 
         Raises:
             NotFinite: a loss or weight became NaN or infinite; checked every 100 updates and at the end.
         """
         name = f"agent {type(self.agent).__name__}"
         metrics: dict[str, float] = {}
+        self.batches.largest_reward, warning = 0.0, ""
         for index in range(n):
             latest = self.agent.update(self.batches(self.agent.batch_size))
             self.updates += 1
@@ -195,7 +197,10 @@ class Learner:
                 metrics = {f"agent/{key}": float(value) for key, value in latest.items()}
                 for key, value in metrics.items():
                     require_finite(f"{key} of {name} (update {self.updates})", value)
+                if not warning and (warning := diverging(self.agent, metrics, self.batches.largest_reward, self.updates)):
+                    warn(warning)
         if n:
+            metrics["agent/diverging"] = float(bool(warning))
             for key, weights in self.agent.actor_state().items():
                 require_finite(f"{key} of {name} (update {self.updates})", weights)
         return metrics

@@ -111,7 +111,7 @@ class Practice:
                 metrics |= named("goals", learner.prepare(epoch))
             self.progress.phase("update")
             with watch("update"):
-                metrics |= learner.update(updates_of(self.settings, epoch))
+                metrics |= learner.update(updates_of(self.settings, epoch), self.progress.say)
         self.epoch += 1
         self.wall = time.perf_counter() - self.started
         metrics |= {"env_steps": self.env_steps, "updates": learner.updates, "wall_s": self.wall}

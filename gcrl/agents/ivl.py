@@ -94,7 +94,8 @@ class IVL(GaussianAgent, Valued):
         self.learner.step("actor", loss)
         self.targets.step()
         self.learner.updates += 1
-        metrics |= {"value_loss": value_loss.detach(), "v_mean": values.detach().mean()}
+        low, high = torch.aminmax(values.detach())
+        metrics |= {"value_loss": value_loss.detach(), "v_mean": values.detach().mean(), "v_min": low, "v_max": high}
         return {**metrics, "finite": finite_check(metrics)}
 
     def row_values(self, rows: Tensor) -> Tensor:
