@@ -14,12 +14,16 @@ from gcrl.finite import raised_by, require_finite
 from gcrl.goal_records import GoalBatch
 from gcrl.parts import build_relabel
 from gcrl.replay import Replay
+from gcrl.returns import n_step_returns
 from gcrl.rewards import Reward
 from gcrl.settings import Settings
 
 
 class Batches:
-    """Draws minibatches for the agent. inputs: the parts of the policy's input, in order. offline: the dataset's replay, if any."""
+    """Draws minibatches for the agent.
+
+    inputs: the parts of the policy's input, in order. offline: the dataset's replay, if any. n_step, discount: the agent's.
+    """
 
     def __init__(
         self,
@@ -29,9 +33,11 @@ class Batches:
         reward: Reward,
         inputs: tuple[str, ...],
         generator: np.random.Generator,
+        n_step: int = 1,
+        discount: float = 0.0,
     ) -> None:
         self.settings, self.replay, self.offline, self.reward, self.generator = settings, replay, offline, reward, generator
-        self.inputs = inputs
+        self.inputs, self.n_step, self.discount = inputs, n_step, discount
         self.largest_reward = 0.0  # the largest |reward| drawn since this was last set
         self.relabel = build_relabel(settings.relabel)
         self.actor_relabel = build_relabel(settings.actor_goals, "actor_goals") if settings.actor_goals else None
@@ -45,17 +51,27 @@ class Batches:
         else:
             old = round(n * self.settings.offline_share)
             parts = [self.draw(replay, rows) for replay, rows in ((self.offline, old), (self.replay, n - old)) if rows]
-        arrays = parts[0] if len(parts) == 1 else [np.concatenate(pair) for pair in zip(*parts, strict=True)]
-        return Batch(*(torch.from_numpy(np.ascontiguousarray(array)).to(self.settings.device) for array in arrays))
+        arrays = parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return Batch(**{name: torch.from_numpy(np.ascontiguousarray(array)).to(self.settings.device) for name, array in arrays.items()})
 
-    def draw(self, replay: Replay, n: int) -> list[NDArray[Any]]:
-        """Return `n` relabelled transitions of `replay` as the arrays of a `Batch`, in its order."""
+    def draw(self, replay: Replay, n: int) -> dict[str, NDArray[Any]]:
+        """Return `n` relabelled transitions of `replay` as the arrays of a `Batch`, by their names there."""
         rows = replay.sample_transitions(n, self.generator)
         goals = self.relabel(replay, rows, self.generator)
-        reward, terminated = self.rewards(replay, rows, goals)
-        inputs, next_inputs = replay.gather(rows, self.inputs), replay.gather(rows + 1, self.inputs)
-        arrays = [inputs, replay.read("action", rows), reward, next_inputs, terminated.astype(np.float32), goals.params]
-        return arrays if self.actor_relabel is None else [*arrays, self.actor_relabel(replay, rows, self.generator).params]
+        arrays: dict[str, NDArray[Any]] = {"inputs": replay.gather(rows, self.inputs), "actions": replay.read("action", rows)}
+        if self.n_step == 1:
+            reward, terminated = self.rewards(replay, rows, goals)
+            after = rows + 1
+        else:
+            step = lambda later: self.rewards(replay, later, goals)  # noqa: E731
+            returns = n_step_returns(rows, replay.ring.last.take(rows), self.n_step, self.discount, step)
+            reward, terminated, after = returns.rewards, returns.terminated, returns.after
+            arrays["discounts"] = returns.discounts
+        arrays |= {"rewards": reward, "next_inputs": replay.gather(after, self.inputs), "terminated": terminated.astype(np.float32)}
+        arrays["goals"] = goals.params
+        if self.actor_relabel is not None:
+            arrays["actor_goals"] = self.actor_relabel(replay, rows, self.generator).params
+        return arrays
 
     def rewards(self, replay: Replay, rows: NDArray[np.int64], goals: GoalBatch) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return reward and termination (n,) of the transitions of `replay` that begin at `rows` (n,), checked."""

@@ -17,7 +17,7 @@ from gcrl.episodes import Episodes
 from gcrl.finite import NotFinite, raised_by, require_finite
 from gcrl.frame_goals import frames_as_goals, without_rows
 from gcrl.offline import digest, load_offline
-from gcrl.parts import build_env, build_goal_sampler, build_policy, build_replay, build_reward
+from gcrl.parts import build_env, build_goal_sampler, build_policy, build_replay, build_reward, require_relabel
 from gcrl.policy import as_goals
 from gcrl.replay import Replay
 from gcrl.settings import Settings
@@ -37,13 +37,14 @@ class Learner:
         self.env: TaskEnv = build_env(settings)
         self.policy = build_policy(settings, self.env)
         self.agent, self.representation = self.policy.agent, self.policy.representation
+        require_relabel(self.agent, settings.relabel)
         self.sampler = build_goal_sampler(settings, self.representation)
         self.reward = build_reward(settings, self.env, self.representation, self.sampler)
         self.replay = build_replay(settings, self.env, self.representation)
         self.offline = load_offline(settings, self.env, self.representation) if settings.dataset else None
         self.offline_digest = digest(settings.dataset) if settings.dataset else ""
         self.generator = np.random.default_rng([settings.seed, 1])
-        self.batches = Batches(settings, self.replay, self.offline, self.reward, self.policy.inputs, self.generator)
+        self.batches = self.batches_of(self.replay, self.offline, self.generator)
         self.fitted = not self.representation.needs_fit
         self.fits = 0  # a goal encoded before the latest fit is encoded again
         self.updates = 0
@@ -55,6 +56,11 @@ class Learner:
         """What representation and sampler learn from: what was practised, or the dataset until there is any."""
         return self.replay if self.offline is None or self.replay.size else self.offline
 
+    def batches_of(self, replay: Replay, offline: Replay | None, generator: np.random.Generator) -> Batches:
+        """Return what draws the agent's minibatches from these."""
+        n_step, discount = getattr(self.agent, "n_step", 1), getattr(self.agent, "discount", 0.0)
+        return Batches(self.settings, replay, offline, self.reward, self.policy.inputs, generator, n_step, discount)
+
     # goals -----------------------------------------------------------------------------------------------------------
 
     def context(self, epoch: int) -> GoalContext:
@@ -62,8 +68,8 @@ class Learner:
         commanded = None
         if getattr(self.sampler, "needs_commanded", False):
             commanded = lambda n, generator: as_goals(self.env, self.representation, self.env.sample_goals(n, generator))  # noqa: E731
-        value = getattr(self.agent, "value", None)
-        return GoalContext(self.experience, self.representation, self.generator, commanded, value, epoch)
+        value, spread = getattr(self.agent, "value", None), getattr(self.agent, "value_spread", None)
+        return GoalContext(self.experience, self.representation, self.generator, commanded, value, epoch, spread)
 
     def propose(self, n: int, epoch: int) -> Goals:
         """Return `n` practice goals from the sampler, checked.

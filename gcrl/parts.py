@@ -71,6 +71,17 @@ def build_relabel(given: Mapping[str, float], name: str = "relabel") -> Relabel:
     return Relabel(**({fraction: 0.0 for fraction in known} | dict(given)), name=name)
 
 
+def require_relabel(agent: Agent, relabel: Mapping[str, float]) -> None:
+    """Raise `UserError` where goals are relabelled in a way that an agent which says what it needs (``relabels``) cannot learn from."""
+    suits = getattr(agent, "relabels", None)
+    for part, fraction in relabel.items():
+        if suits is not None and fraction and part not in (*suits, "discount"):
+            raise UserError(
+                f"agent {type(agent).__name__} cannot learn from relabel.{part}={fraction:g}: its values are of other goals than that; "
+                f"expected a relabelling of {' or '.join(suits)} goals alone, as with relabel={suits[0]}"
+            )
+
+
 def build_replay(settings: Settings, env: TaskEnv, representation: Representation, *, horizon: int = 0, capacity: int = 0) -> Replay:
     """Return an empty replay of `capacity` rows (0: ``practice.capacity``) for episodes of up to `horizon` steps (0: the environment's)."""
     return Replay(

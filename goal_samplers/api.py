@@ -41,6 +41,7 @@ class GoalContext:
     generator: the only source of randomness.
     commanded: `n, generator -> Goals` from the task's own goal distribution; None where practice must not see it.
     value: `latents (n, d), goals (n, k) -> (n,)` of the agent, or None. epoch: 0-based.
+    value_spread: the same of the standard deviation over the agent's critics, None where it has no two of them.
     """
 
     experience: Experience
@@ -49,6 +50,7 @@ class GoalContext:
     commanded: Callable[[int, np.random.Generator], Goals] | None = None
     value: Callable[[Floats, Floats], Floats] | None = None
     epoch: int = 0
+    value_spread: Callable[[Floats, Floats], Floats] | None = None
 
 
 @runtime_checkable

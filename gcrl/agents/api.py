@@ -20,7 +20,8 @@ class Batch:
 
     inputs, next_inputs: (B, i). actions: (B, a) float, or (B,) int64 for discrete actions. rewards, terminated: (B,) float32.
     goals: (B, k). actor_goals: (B, k), what the policy is improved toward where that differs from what values are learnt for, as in
-    OGBench; None: `goals`.
+    OGBench; None: `goals`. discounts: (B,), what values of the next inputs count for where `rewards` are sums over several steps
+    and `next_inputs` come after them (n-step returns); None: the agent's discount.
     """
 
     inputs: torch.Tensor
@@ -30,11 +31,17 @@ class Batch:
     terminated: torch.Tensor
     goals: torch.Tensor
     actor_goals: torch.Tensor | None = None
+    discounts: torch.Tensor | None = None
 
 
 @runtime_checkable
 class Agent(Protocol):
-    """A goal-conditioned agent. Constructed as ``Agent(input_dim, goal_dim, action_space, seed=, device=, **hyperparameters)``."""
+    """A goal-conditioned agent. Constructed as ``Agent(input_dim, goal_dim, action_space, seed=, device=, **hyperparameters)``.
+
+    Optional, found by ``hasattr``: ``value(inputs, goals) -> (n,)``, ``value_spread`` (the same of the disagreement of critics, or None);
+    ``losses(batch) -> metrics`` of held-out rows, with no bit of the agent changed; ``n_step``, the steps that `rewards` should sum;
+    ``relabels``, the only fractions of ``relabel`` that it can learn from.
+    """
 
     batch_size: int
 

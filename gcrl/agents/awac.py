@@ -10,14 +10,14 @@ from gymnasium import spaces
 from torch import Tensor
 
 from gcrl.agents.api import Batch, Metrics
-from gcrl.agents.base import GaussianAgent, Valued
+from gcrl.agents.base import Ensemble, GaussianAgent
 from gcrl.agents.losses import advantage_weighted_loss, finite_check, td_loss, td_target
 from gcrl.agents.networks import Critics, OfflineActor
 from gcrl.agents.state import adam
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
 
-class AWAC(GaussianAgent, Valued):
+class AWAC(GaussianAgent, Ensemble):
     """Learns critics of its own policy by temporal differences, and the policy by cloning what was done, weighted by advantage.
 
     Critics follow equation 10, the policy equation 13 with A = min Q(s, a) - min Q(s, π(s)): it stays near the data, so that a
@@ -40,6 +40,7 @@ class AWAC(GaussianAgent, Valued):
         batch_size: int = 256,
         discount: float = 0.98,
         lr: float = 3e-4,
+        n_step: int = 1,
         tau: float = 0.005,
         critics: int = 2,
         inverse_temperature: float = 3.0,
@@ -55,6 +56,7 @@ class AWAC(GaussianAgent, Valued):
             hidden=hidden,
             batch_size=batch_size,
             discount=discount,
+            n_step=n_step,
             lr=lr,
             tau=tau,
             critics=critics,
@@ -79,7 +81,7 @@ class AWAC(GaussianAgent, Valued):
         taken = self.range.to_unit(batch.actions)
         with torch.no_grad():
             next_values = self.target_critics(torch.cat([after, self.sample(after)], -1)).amin(0)
-            target = td_target(batch.rewards, batch.terminated, next_values, self.discount, self.bounds)
+            target = td_target(batch.rewards, batch.terminated, next_values, self.next_discount(batch), self.bounds)
         loss, metrics = td_loss(self.critics(torch.cat([now, taken], -1)), target)
         self.learner.step("critics", loss)
 
@@ -101,6 +103,9 @@ class AWAC(GaussianAgent, Valued):
         noise = torch.randn(mean.shape, generator=self.learner.generator, device=self.device)
         return torch.addcmul(mean, log_std.exp(), noise).clamp(-1.0, 1.0)
 
-    def row_values(self, rows: Tensor) -> Tensor:
+    def member_values(self, rows: Tensor) -> Tensor:
         values: Tensor = self.critics(torch.cat([rows, self.actor.mode(rows)], -1))
-        return values.amin(0)
+        return values
+
+    def members(self) -> int:
+        return len(self.critics.members)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gcrl.agents import state as states
-from gcrl.agents.api import Batch, Floats
+from gcrl.agents.api import Batch, Floats, Metrics
 from gcrl.agents.inference import ACT_ROWS, VALUE_ROWS, in_chunks
 from gcrl.agents.networks import Gaussian
 from gcrl.agents.normalizer import Normalizer
 from gcrl.agents.spaces import ActionRange, hidden_sizes, require_all
 
 
-class GoalAgent:
+class GoalAgent(ABC):
     """A learner around an ``actor``, the network that acting needs.
 
     A subclass makes its networks from ``self.weights``, then calls `assemble`; it writes ``act`` and ``update``, and is `Valued`
@@ -39,12 +39,13 @@ class GoalAgent:
         hidden: Sequence[int],
         batch_size: int,
         discount: float = 0.0,
+        n_step: int = 1,
         **ranged: float,
     ) -> None:
         self.name = type(self).__name__
         self.hidden = hidden_sizes(self.name, hidden)
-        require_all(self.name, batch_size=batch_size, discount=discount, **ranged)
-        self.batch_size, self.discount, self.device = batch_size, discount, device
+        require_all(self.name, batch_size=batch_size, discount=discount, n_step=n_step, **ranged)
+        self.batch_size, self.discount, self.n_step, self.device = batch_size, discount, n_step, device
         self.dim = input_dim + goal_dim
         self.normalizer = Normalizer(input_dim, goal_dim, device)
         self.weights = torch.Generator().manual_seed(seed)
@@ -55,11 +56,24 @@ class GoalAgent:
         generator = torch.Generator(self.device).manual_seed(self.seed)
         self.learner = states.Learner(self.name, networks, dict(optimizers), self.normalizer, generator)
 
+    @abstractmethod
+    def update(self, batch: Batch) -> Metrics:
+        """Take one gradient step of each network, by `learner.step`, and return metrics."""
+
+    def losses(self, batch: Batch) -> Metrics:
+        """Return the metrics that `update` would, and learn nothing from `batch`: not a bit of the agent changes."""
+        with self.learner.measured():
+            return self.update(batch)
+
     def now_and_after(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return standardised rows (B, i + k) before and after each transition, both with the batch's goals."""
         rows = len(batch.rewards)
         both = self.normalizer(torch.cat([batch.inputs, batch.next_inputs]), torch.cat([batch.goals, batch.goals]))
         return both[:rows], both[rows:]
+
+    def next_discount(self, batch: Batch) -> float | Tensor:
+        """Return what values after the batch's transitions count for: γ, or (B,) powers of it where returns span several steps."""
+        return self.discount if batch.discounts is None else batch.discounts
 
     def toward_actor_goals(self, batch: Batch, now: Tensor, inputs: Tensor | None = None) -> Tensor:
         """Return standardised rows (B, i + k) with the goals that the policy is improved toward; `now` where those are the batch's goals.
@@ -104,6 +118,30 @@ class Valued(ABC):
     @abstractmethod
     def row_values(self, rows: Tensor) -> Tensor:
         """Return (n,) values of standardised rows (n, i + k)."""
+
+
+class Ensemble(Valued):
+    """An agent whose values are several opinions: their least is its value, their disagreement can be asked for."""
+
+    @abstractmethod
+    def member_values(self, rows: Tensor) -> Tensor:
+        """Return (m, n) values of standardised rows (n, i + k), one row per member."""
+
+    @abstractmethod
+    def members(self) -> int:
+        """Return m."""
+
+    @property
+    def value_spread(self) -> Callable[[Floats, Floats], Floats] | None:
+        """`inputs (n, i), goals (n, k) -> (n,)`: the standard deviation over the ensemble, in the units of `value`; None for one member."""
+        return self._spread if self.members() > 1 else None
+
+    def row_values(self, rows: Tensor) -> Tensor:
+        return self.member_values(rows).amin(0)
+
+    def _spread(self, inputs: Floats, goals: Floats) -> Floats:
+        spread = lambda s, g: self.member_values(self.normalizer(s, g)).std(0, correction=0)  # noqa: E731
+        return in_chunks(spread, inputs, goals, VALUE_ROWS, self.device)
 
 
 class GaussianAgent(GoalAgent):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gcrl.agents.api import Batch, Metrics
-from gcrl.agents.base import GaussianAgent, Valued
+from gcrl.agents.base import Ensemble, GaussianAgent
 from gcrl.agents.improve import Improvement
 from gcrl.agents.losses import finite_check
 from gcrl.agents.networks import MLP, OfflineActor
@@ -40,7 +40,7 @@ class Similarity(nn.Module):
         return products * self.scale
 
 
-class CRL(GaussianAgent, Valued):
+class CRL(GaussianAgent, Ensemble):
     """Learns to tell the goal that an episode came to from the goals of other rows of the batch (NCE, equation 5); no rewards.
 
     Goals must be a geometrically later frame of the same episode for every row (``relabel=geometric``). An ensemble of two; the policy
@@ -50,6 +50,7 @@ class CRL(GaussianAgent, Valued):
     """
 
     actor: OfflineActor
+    relabels = ("geometric", "future")  # the only goals that it can be taught with
 
     def __init__(
         self,
@@ -106,5 +107,8 @@ class CRL(GaussianAgent, Valued):
         """Return (B,) by how much what was done beats what the policy does."""
         return (self.of_rows(rows, taken) - self.of_rows(rows, self.actor.mode(rows))).amin(0)
 
-    def row_values(self, rows: Tensor) -> Tensor:
-        return self.of_rows(rows, self.actor.mode(rows)).amin(0)
+    def member_values(self, rows: Tensor) -> Tensor:
+        return self.of_rows(rows, self.actor.mode(rows))
+
+    def members(self) -> int:
+        return len(self.pair)

@@ -41,6 +41,7 @@ class DQN(GoalAgent, Valued):
         batch_size: int = 128,
         discount: float = 0.98,
         lr: float = 1e-3,
+        n_step: int = 1,
         tau: float = 0.05,
         epsilon: float = 0.2,
         reward_range: Sequence[float] | None = None,
@@ -53,6 +54,7 @@ class DQN(GoalAgent, Valued):
             hidden=hidden,
             batch_size=batch_size,
             discount=discount,
+            n_step=n_step,
             lr=lr,
             tau=tau,
             epsilon=epsilon,
@@ -78,7 +80,7 @@ class DQN(GoalAgent, Valued):
         with torch.no_grad():
             chosen = self.network(after).argmax(-1, keepdim=True)
             next_values = self.target_network(after).gather(-1, chosen).squeeze(-1)
-            target = td_target(batch.rewards, batch.terminated, next_values, self.discount, self.bounds)
+            target = td_target(batch.rewards, batch.terminated, next_values, self.next_discount(batch), self.bounds)
         taken = (batch.actions - self.first_action).unsqueeze(-1)
         loss, metrics = td_loss(self.network(now).gather(-1, taken).t(), target, huber=True)
         self.learner.step("network", loss)

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from gcrl.agents.api import Batch, Metrics
-from gcrl.agents.base import GaussianAgent, Valued
+from gcrl.agents.base import Ensemble, GaussianAgent
 from gcrl.agents.improve import Improvement
 from gcrl.agents.losses import expectile_loss, finite_check, td_loss, td_target
 from gcrl.agents.networks import MLP, Critics, OfflineActor
@@ -18,7 +18,7 @@ from gcrl.agents.state import adam
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
 
-class IQL(GaussianAgent, Valued):
+class IQL(GaussianAgent, Ensemble):
     """Learns values of the best actions in the data without ever asking for others.
 
     V(s, g) is the `expectile` of the target critics over the actions taken (equation 5), Q(s, a, g) follows r + γ V(s', g) (equation 6).
@@ -41,6 +41,7 @@ class IQL(GaussianAgent, Valued):
         batch_size: int = 256,
         discount: float = 0.99,
         lr: float = 3e-4,
+        n_step: int = 1,
         tau: float = 0.005,
         critics: int = 2,
         expectile: float = 0.7,
@@ -59,6 +60,7 @@ class IQL(GaussianAgent, Valued):
             hidden=hidden,
             batch_size=batch_size,
             discount=discount,
+            n_step=n_step,
             lr=lr,
             tau=tau,
             critics=critics,
@@ -94,7 +96,7 @@ class IQL(GaussianAgent, Valued):
         self.learner.step("actor", loss)
 
         with torch.no_grad():
-            target = td_target(batch.rewards, batch.terminated, self.row_values(after), self.discount, self.bounds)
+            target = td_target(batch.rewards, batch.terminated, self.row_values(after), self.next_discount(batch), self.bounds)
         critic_loss, metrics = td_loss(self.critics(torch.cat([now, taken], -1)), target)
         self.learner.step("critics", critic_loss)
         self.targets.step()
@@ -112,6 +114,12 @@ class IQL(GaussianAgent, Valued):
         """Return A = min Q(s, a, g) - V(s, g), (B,); `best` holds the first half where these are the `same` goals as the values'."""
         q = best if same else self.target_critics(torch.cat([rows, taken], -1)).amin(0)
         return q - self.row_values(rows)
+
+    def member_values(self, rows: Tensor) -> Tensor:
+        return self.of_rows(rows, self.actor.mode(rows))
+
+    def members(self) -> int:
+        return len(self.critics.members)
 
     def row_values(self, rows: Tensor) -> Tensor:
         values: Tensor = self.values(rows)

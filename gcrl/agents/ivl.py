@@ -10,14 +10,14 @@ from gymnasium import spaces
 from torch import Tensor
 
 from gcrl.agents.api import Batch, Metrics
-from gcrl.agents.base import GaussianAgent, Valued
+from gcrl.agents.base import Ensemble, GaussianAgent
 from gcrl.agents.losses import advantage_weighted_loss, expectile_loss, finite_check, td_target
 from gcrl.agents.networks import Critics, OfflineActor
 from gcrl.agents.state import adam
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
 
-class IVL(GaussianAgent, Valued):
+class IVL(GaussianAgent, Ensemble):
     """Learns V(s, g) alone, from states that followed states: no critic of actions, no actions of a policy's own.
 
     Two values move to the `expectile` of r + γ V(s', g) over the data (where transitions are random, lucky ones count as good ones);
@@ -98,6 +98,12 @@ class IVL(GaussianAgent, Valued):
         metrics |= {"value_loss": value_loss.detach(), "v_mean": values.detach().mean(), "v_min": low, "v_max": high}
         return {**metrics, "finite": finite_check(metrics)}
 
-    def row_values(self, rows: Tensor) -> Tensor:
+    def member_values(self, rows: Tensor) -> Tensor:
         values: Tensor = self.values(rows)
-        return values.mean(0)
+        return values
+
+    def members(self) -> int:
+        return len(self.values.members)
+
+    def row_values(self, rows: Tensor) -> Tensor:
+        return self.member_values(rows).mean(0)

@@ -15,10 +15,13 @@ Loss = tuple[Tensor, dict[str, Tensor]]
 
 
 def td_target(
-    rewards: Tensor, terminated: Tensor, next_values: Tensor, discount: float, bounds: tuple[float, float] | None = None
+    rewards: Tensor, terminated: Tensor, next_values: Tensor, discount: float | Tensor, bounds: tuple[float, float] | None = None
 ) -> Tensor:
-    """Return r + γ (1 - terminated) V(s'), (B,), clipped to `bounds` where given. All arguments (B,)."""
-    target = torch.addcmul(rewards, 1.0 - terminated, next_values, value=discount)
+    """Return r + γ (1 - terminated) V(s'), (B,), clipped to `bounds` where given. All tensors (B,)."""
+    if isinstance(discount, Tensor):
+        target = torch.addcmul(rewards, (1.0 - terminated) * discount, next_values)
+    else:
+        target = torch.addcmul(rewards, 1.0 - terminated, next_values, value=discount)
     return target if bounds is None else target.clamp_(*bounds)
 
 

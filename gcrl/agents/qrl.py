@@ -34,6 +34,7 @@ class QRL(GaussianAgent, Valued):
     """
 
     actor: OfflineActor
+    relabels = ("random",)  # the only goals that it can be taught with
 
     def __init__(
         self,

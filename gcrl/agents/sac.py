@@ -10,19 +10,20 @@ from gymnasium import spaces
 from torch import Tensor
 
 from gcrl.agents.api import Batch, Metrics
-from gcrl.agents.base import GaussianAgent, Valued
+from gcrl.agents.base import Ensemble, GaussianAgent
 from gcrl.agents.losses import finite_check, sac_actor_loss, td_loss, td_target, temperature_loss
 from gcrl.agents.networks import Critics, GaussianActor, Temperature
 from gcrl.agents.state import adam
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
 
-class SAC(GaussianAgent, Valued):
+class SAC(GaussianAgent, Ensemble):
     """Goal-conditioned soft actor-critic.
 
     hidden: widths of the layers of all networks. critics: members of the ensemble whose minimum is the target.
     tau: Polyak step of the target critics. temperature: initial entropy weight α; target_entropy: nats, default -(action dimensions).
-    layer_norm: in the critics.
+    n_step: rewards of so many steps are summed before the target critics are asked (no correction for the data's policy, no entropy
+    bonus between). layer_norm: in the critics.
     reward_range: where rewards are known to lie, targets are clipped to what they can sum to (no room for an entropy bonus above).
     Raises `UserError` for an action space that is not a bounded Box and for hyperparameters out of range.
     """
@@ -41,6 +42,7 @@ class SAC(GaussianAgent, Valued):
         batch_size: int = 128,
         discount: float = 0.98,
         lr: float = 1e-3,
+        n_step: int = 1,
         tau: float = 0.005,
         critics: int = 2,
         temperature: float = 0.1,
@@ -57,6 +59,7 @@ class SAC(GaussianAgent, Valued):
             hidden=hidden,
             batch_size=batch_size,
             discount=discount,
+            n_step=n_step,
             lr=lr,
             tau=tau,
             critics=critics,
@@ -86,7 +89,7 @@ class SAC(GaussianAgent, Valued):
         with torch.no_grad():
             next_actions, next_log_prob = self.actor.sample(after, noise[1])
             next_values = self.target_critics(torch.cat([after, next_actions], -1)).amin(0) - temperature * next_log_prob
-            target = td_target(batch.rewards, batch.terminated, next_values, self.discount, self.bounds)
+            target = td_target(batch.rewards, batch.terminated, next_values, self.next_discount(batch), self.bounds)
         values = self.critics(torch.cat([now, self.range.to_unit(batch.actions)], -1))
         loss, metrics = td_loss(values, target)
         self.learner.step("critics", loss)
@@ -102,6 +105,9 @@ class SAC(GaussianAgent, Valued):
         self.learner.updates += 1
         return {**metrics, "finite": finite_check(metrics)}
 
-    def row_values(self, rows: Tensor) -> Tensor:
+    def member_values(self, rows: Tensor) -> Tensor:
         values: Tensor = self.critics(torch.cat([rows, self.actor.mode(rows)], -1))
-        return values.amin(0)
+        return values
+
+    def members(self) -> int:
+        return len(self.critics.members)

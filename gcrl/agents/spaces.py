@@ -20,6 +20,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "discount": (0.0, 0.99999),
     "lr": (1e-8, 1.0),
     "tau": (1e-6, 1.0),
+    "n_step": (1, 100),
     "critics": (1, 100),
     "temperature": (1e-6, 1e6),
     "policy_delay": (1, 1000),

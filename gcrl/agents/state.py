@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ class Learner:
     normalizer: Normalizer
     generator: torch.Generator
     updates: int = 0
+    measuring: bool = False  # losses are asked for: `step` does nothing
 
     def state(self) -> dict[str, Any]:
         """Return a copy of it all, on the CPU."""
@@ -48,11 +50,29 @@ class Learner:
         self.updates = int(part(state, "updates", self.owner))
 
     def step(self, name: str, loss: Tensor) -> None:
-        """Take one step of the optimiser `name` down the gradient of `loss`."""
+        """Take one step of the optimiser `name` down the gradient of `loss`; none while `measured`."""
+        if self.measuring:
+            return
         optimizer = self.optimizers[name]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """Let the body compute losses as an update does and leave no trace: no optimiser steps, and what else an update moves (target
+        networks, generator, counter) is put back."""
+        parameters = [parameter for network in self.networks.values() for parameter in network.parameters()]
+        kept, drawn, updates = [parameter.detach().clone() for parameter in parameters], self.generator.get_state(), self.updates
+        self.measuring = True
+        try:
+            yield
+        finally:
+            self.measuring, self.updates = False, updates
+            self.generator.set_state(drawn)
+            with torch.no_grad():
+                for parameter, value in zip(parameters, kept, strict=True):
+                    parameter.copy_(value)
 
 
 def adam(lr: float, *networks: nn.Module) -> torch.optim.Adam:

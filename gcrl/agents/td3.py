@@ -11,7 +11,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from gcrl.agents.api import Batch, Floats, Metrics
-from gcrl.agents.base import GoalAgent, Valued
+from gcrl.agents.base import Ensemble, GoalAgent
 from gcrl.agents.inference import ACT_ROWS, in_chunks
 from gcrl.agents.losses import deterministic_actor_loss, finite_check, td_loss, td_target
 from gcrl.agents.networks import Critics, DeterministicActor
@@ -20,7 +20,7 @@ from gcrl.agents.state import adam
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
 
-class TD3(GoalAgent, Valued):
+class TD3(GoalAgent, Ensemble):
     """Goal-conditioned TD3. All noises are in units of half the action range.
 
     DDPG is ``critics=1, policy_delay=1, target_noise=0``. HER's settings are DDPG with ``exploration_noise=0.2,
@@ -45,6 +45,7 @@ class TD3(GoalAgent, Valued):
         batch_size: int = 128,
         discount: float = 0.98,
         lr: float = 1e-3,
+        n_step: int = 1,
         tau: float = 0.005,
         critics: int = 2,
         policy_delay: int = 2,
@@ -64,6 +65,7 @@ class TD3(GoalAgent, Valued):
             hidden=hidden,
             batch_size=batch_size,
             discount=discount,
+            n_step=n_step,
             lr=lr,
             tau=tau,
             critics=critics,
@@ -108,13 +110,13 @@ class TD3(GoalAgent, Valued):
         with torch.no_grad():
             next_actions = self._smoothed(self.target_actor(after))
             next_values = self.target_critics(torch.cat([after, next_actions], -1)).amin(0)
-            target = td_target(batch.rewards, batch.terminated, next_values, self.discount, self.bounds)
+            target = td_target(batch.rewards, batch.terminated, next_values, self.next_discount(batch), self.bounds)
         values = self.critics(torch.cat([now, self.range.to_unit(batch.actions)], -1))
         loss, metrics = td_loss(values, target)
         self.learner.step("critics", loss)
 
         self.learner.updates += 1
-        if self.learner.updates % self.policy_delay == 0:
+        if self.learner.updates % self.policy_delay == 0 or self.learner.measuring:
             actions = self.actor(now)
             first = self.critics(torch.cat([now, actions], -1), frozen=True, members=1)[0]
             loss, more = deterministic_actor_loss(first, actions, self.action_l2)
@@ -140,6 +142,9 @@ class TD3(GoalAgent, Valued):
         actions: Tensor = self.actor(self.normalizer(inputs, goals))
         return actions
 
-    def row_values(self, rows: Tensor) -> Tensor:
+    def member_values(self, rows: Tensor) -> Tensor:
         values: Tensor = self.critics(torch.cat([rows, self.actor(rows)], -1))
-        return values.amin(0)
+        return values
+
+    def members(self) -> int:
+        return len(self.critics.members)
