@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from gcrl.divergence import diverging
 from gcrl.episodes import Episodes
 from gcrl.finite import NotFinite, raised_by, require_finite
 from gcrl.frame_goals import frames_as_goals, without_rows
+from gcrl.latent_cache import cache_key, load_latents, store_latents
 from gcrl.offline import digest, load_offline
 from gcrl.parts import build_env, build_goal_sampler, build_policy, build_replay, build_reward, require_relabel
 from gcrl.policy import as_goals
@@ -23,6 +25,8 @@ from gcrl.replay import Replay
 from gcrl.settings import Settings
 from goal_samplers.api import GoalContext, Goals
 from goal_samplers.resample import RowPool
+
+VALIDATION_BATCHES = 8
 
 __all__ = ["Learner", "NotFinite"]
 
@@ -41,15 +45,22 @@ class Learner:
         self.sampler = build_goal_sampler(settings, self.representation)
         self.reward = build_reward(settings, self.env, self.representation, self.sampler)
         self.replay = build_replay(settings, self.env, self.representation)
-        self.offline = load_offline(settings, self.env, self.representation) if settings.dataset else None
+        self.dataset = load_offline(settings, self.env, self.representation) if settings.dataset else None
+        self.offline = self.dataset.train if self.dataset else None
         self.offline_digest = digest(settings.dataset) if settings.dataset else ""
         self.generator = np.random.default_rng([settings.seed, 1])
         self.batches = self.batches_of(self.replay, self.offline, self.generator)
         self.fitted = not self.representation.needs_fit
         self.fits = 0  # a goal encoded before the latest fit is encoded again
+        self.stored_fits = -1  # the fit whose latents of the dataset lie in the run's folder
         self.updates = 0
         if self.offline is not None and self.fitted:
             self.reencode()
+
+    @property
+    def offline_replays(self) -> list[Replay]:
+        """What is held of the dataset: the episodes to learn from and those held out."""
+        return self.dataset.replays() if self.dataset else []
 
     @property
     def experience(self) -> Replay:
@@ -140,10 +151,9 @@ class Learner:
 
     def reencode(self) -> None:
         """Encode all stored frames and goals anew."""
-        for replay in (self.replay, self.offline):
-            if replay is not None:
-                replay.reencode(self.representation)
-                self.check_latents(replay, replay.ring.all_rows())
+        for replay in (self.replay, *self.offline_replays):
+            replay.reencode(self.representation)
+            self.check_latents(replay, replay.ring.all_rows())
 
     def check_latents(self, replay: Replay, rows: NDArray[np.int64]) -> None:
         """Raise `NotFinite` naming the representation unless the latents of `rows` are finite."""
@@ -172,8 +182,8 @@ class Learner:
         if self.settings.relabel.get("sampler", 0) > 0:
             pool = self.propose(self.practice.pool_size, epoch)
             self.replay.set_goal_pool(pool)
-            if self.offline is not None:
-                self.offline.set_goal_pool(without_rows(self.experience, pool))
+            for replay in self.offline_replays:
+                replay.set_goal_pool(without_rows(self.experience, pool))
         return metrics
 
     def spread(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -211,6 +221,15 @@ class Learner:
                 require_finite(f"{key} of {name} (update {self.updates})", weights)
         return metrics
 
+    def validate(self) -> dict[str, float]:
+        """Return the agent's figures, averaged, on the held-out episodes of the dataset: on the same rows every time; nothing is learnt."""
+        if self.dataset is None or self.dataset.valid is None or not hasattr(self.agent, "losses"):
+            return {}
+        # A generator of its own: that of training goes on as if nothing had been measured.
+        batches = self.batches_of(self.dataset.valid, None, np.random.default_rng([self.settings.seed, 7]))
+        found = [self.agent.losses(batches(self.agent.batch_size)) for _ in range(VALIDATION_BATCHES)]
+        return {key: float(np.mean([float(metrics[key]) for metrics in found])) for key in found[0] if key != "finite"}
+
     # checkpoints -------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
@@ -245,8 +264,25 @@ class Learner:
         for name, part in (("sampler", self.sampler), ("reward", self.reward)):
             if hasattr(part, "load_state_dict"):
                 part.load_state_dict(state[name])
-        if self.offline is not None and self.fitted:
-            self.offline.reencode(self.representation)
+        if self.fitted and self.dataset and not self.load_latents():
+            for replay in self.offline_replays:
+                replay.reencode(self.representation)
+
+    def store_latents(self) -> None:
+        """Keep the dataset's latents in the run's folder, unless these are there already or cost nothing to make."""
+        if self.dataset and self.fitted and self.representation.needs_fit and self.stored_fits != self.fits:
+            store_latents(Path(self.settings.run_dir), self.latents_key(), self.offline_replays)
+            self.stored_fits = self.fits
+
+    def load_latents(self) -> bool:
+        """Return whether the dataset's latents were found in the run's folder, and taken over."""
+        found = self.representation.needs_fit and load_latents(Path(self.settings.run_dir), self.latents_key(), self.offline_replays)
+        self.stored_fits = self.fits if found else -1
+        return found
+
+    def latents_key(self) -> str:
+        """Return a name of what the dataset's latents follow from: file, what of it is held out, encoder."""
+        return cache_key(f"{self.offline_digest} {self.settings.offline_validation} {self.settings.seed}", self.representation)
 
     def start_from(self, state: Mapping[str, Any]) -> None:
         """Take over representation and agent of another run's checkpoint. Raises `UserError` where they do not fit."""

@@ -1,13 +1,16 @@
-"""A dataset to learn from before and while practising: a second replay beside the practised one."""
+"""A dataset to learn from before and while practising: a second replay beside the practised one, and a third that is held out."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.api import TaskEnv
 from envs.errors import UserError
@@ -16,31 +19,67 @@ from gcrl.data.schema import Header
 from gcrl.parts import build_replay
 from gcrl.replay import Replay
 from gcrl.settings import Settings
-from representations.api import Representation
+from representations.api import Representation, Rows
 
 CHUNK = 64  # episodes read at a time
+VALID = "valid"  # the split of a file that is held out
 BLOCK = 1 << 22  # bytes
 
 
-def load_offline(settings: Settings, env: TaskEnv, representation: Representation) -> Replay:
-    """Return a replay that holds the episodes of ``settings.dataset``; latents are zero until `Replay.reencode`.
+@dataclass
+class Offline:
+    """A dataset as replays: what is learnt from, and what is held out to measure losses on (None: nothing)."""
+
+    train: Replay
+    valid: Replay | None
+
+    def replays(self) -> list[Replay]:
+        return [self.train] if self.valid is None else [self.train, self.valid]
+
+
+def load_offline(settings: Settings, env: TaskEnv, representation: Representation) -> Offline:
+    """Return the episodes of ``settings.dataset`` as replays; latents are zero until `Replay.reencode`.
 
     The goals that its episodes were commanded, where it knows them, become theirs here too. Raises `UserError` for a file that is
-    missing, damaged, of another environment, with other actions or pictures of another size, or empty.
+    missing, damaged, of another environment, with other actions or pictures of another size, empty or without actions.
     """
     path = Path(settings.dataset)
     with Reader(path) as reader:
         check_same(path, reader.header, settings.env_id, env)
         if not len(reader):
             raise UserError(f"dataset={path} holds no episodes; expected some to learn from")
-        horizon = int(reader.lengths.max())
-        replay = build_replay(settings, env, representation, horizon=horizon, capacity=reader.rows + horizon + 1)
-        for low in range(0, len(reader), CHUNK):
-            episodes = reader.episodes(np.arange(low, min(low + CHUNK, len(reader))))
-            commanded = np.isfinite(episodes.goal_achieved).all(1) if episodes.goal_achieved is not None else np.zeros(len(episodes), bool)
-            # Parameters belong to the representation that made the file; re-encoding takes them from pictures or achieved goals.
-            params = np.where(commanded[:, None], np.float32(0), np.float32(np.nan)) * np.ones(representation.latent_dim, np.float32)
-            replay.add(dataclasses.replace(episodes, goals=params, goal_rows=np.full(len(episodes), -1)))
+        held_out = held_out_episodes(reader, settings.offline_validation, settings.seed)
+        train, valid = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+        if not len(train):
+            raise UserError(f"dataset={path} has all its {len(reader)} episodes in the split 'valid'; expected some to learn from")
+        read = functools.partial(_read, reader, settings, env, representation)
+        return Offline(read(train), read(valid) if len(valid) else None)
+
+
+def held_out_episodes(reader: Reader, share: float, seed: int) -> NDArray[np.bool_]:
+    """Return (episodes,) which are held out: the file's own split "valid", else `share` of them drawn by `seed`; one at least of two."""
+    n = len(reader)
+    if share and VALID in reader.file["mask"]:
+        return reader.mask(VALID)
+    chosen = np.zeros(n, np.bool_)
+    if share and n > 1:
+        chosen[np.random.default_rng([seed, 8]).permutation(n)[: min(n - 1, max(1, round(share * n)))]] = True
+    return chosen
+
+
+def _read(reader: Reader, settings: Settings, env: TaskEnv, representation: Representation, chosen: Rows) -> Replay:
+    """Return a replay of the `chosen` episodes of a dataset."""
+    horizon = int(reader.lengths[chosen].max())
+    capacity = int(reader.lengths[chosen].sum()) + len(chosen) + horizon + 1
+    replay = build_replay(settings, env, representation, horizon=horizon, capacity=capacity)
+    for low in range(0, len(chosen), CHUNK):
+        episodes = reader.episodes(chosen[low : low + CHUNK])
+        if not np.isfinite(episodes.actions).all():
+            raise UserError(f"dataset={reader.path} lacks actions (NaN); every agent learns from them: expected what was done")
+        commanded = np.isfinite(episodes.goal_achieved).all(1) if episodes.goal_achieved is not None else np.zeros(len(episodes), bool)
+        # Parameters belong to the representation that made the file; re-encoding takes them from pictures or achieved goals.
+        params = np.where(commanded[:, None], np.float32(0), np.float32(np.nan)) * np.ones(representation.latent_dim, np.float32)
+        replay.add(dataclasses.replace(episodes, goals=params, goal_rows=np.full(len(episodes), -1)))
     return replay
 
 

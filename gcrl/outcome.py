@@ -14,8 +14,10 @@ import numpy as np
 from envs.api import TaskEnv
 from gcrl.checkpoint import write_atomically
 from gcrl.evaluation import Evaluation
+from gcrl.metrics_log import read_metrics
 from gcrl.request import EvaluationOrder, Request
-from gcrl.schedule import BASELINES
+from gcrl.schedule import BASELINES, total_epochs
+from gcrl.settings import Settings
 from gcrl.world import Result
 
 if TYPE_CHECKING:
@@ -118,6 +120,19 @@ def finish(run: Practice) -> None:
     if run.settings.profile:
         run.progress.say(f"where the time went (learner process, {run.wall:.0f} s):\n{run.watch.table()}")
     run.progress.say(f"report: {page}")
+
+
+def has_finished(folder: Path, settings: Settings) -> bool:
+    """Return whether the run in `folder` made all its epochs, was evaluated as its `settings` ask, and has its report."""
+    rows = read_metrics(folder)
+    if not rows or rows[-1]["epoch"] + 1 < total_epochs(settings) or not (folder / "report.html").exists():
+        return False
+    if not settings.practice.final_goals:
+        return True
+    try:
+        return bool(json.loads((folder / "evaluation.json").read_text())["finished"])
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def in_words(summary: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ The collector works on epoch k + 1 with the policy as it was before epoch k's up
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from gcrl.faults import fault
 from gcrl.interrupt import Interrupt
 from gcrl.learner import Learner
 from gcrl.metrics_log import MetricsLog
-from gcrl.outcome import finish, log_collection, named
+from gcrl.outcome import finish, has_finished, log_collection, named
 from gcrl.practice_data import open_writer
 from gcrl.progress import Progress
 from gcrl.request import Request
@@ -112,6 +113,9 @@ class Practice:
             self.progress.phase("update")
             with watch("update"):
                 metrics |= learner.update(updates_of(self.settings, epoch), self.progress.say)
+            if epoch < self.offline_epochs:
+                with watch("validation"):
+                    metrics |= named("validation", learner.validate())
         self.epoch += 1
         self.wall = time.perf_counter() - self.started
         metrics |= {"env_steps": self.env_steps, "updates": learner.updates, "wall_s": self.wall}
@@ -149,6 +153,7 @@ class Practice:
     def save(self) -> None:
         """Write a checkpoint: everything but the frames, which the dataset file holds."""
         with self.watch("checkpoint"):
+            self.learner.store_latents()
             state = {
                 "epoch": self.epoch,
                 "env_steps": self.env_steps,
@@ -193,6 +198,8 @@ def practice(settings: Settings) -> Path:
 def resume(path: str | Path) -> Path:
     """Go on with an interrupted run; on a CPU the result equals that of an uninterrupted one, bit for bit.
 
+    One that has finished is left alone.
+
     Raises:
         UserError: `path` is no run folder, or its checkpoint or dataset is damaged.
     """
@@ -201,4 +208,8 @@ def resume(path: str | Path) -> Path:
         raise UserError(f"{folder} is not a run folder: it has no config.yaml; expected what `gcrl practice run_dir=...` made")
     settings = read_settings(folder / "config.yaml")
     settings.run_dir = str(folder)
+    if has_finished(folder, settings):
+        said = f"{folder} has finished already: all {total_epochs(settings)} epochs are done; report: {folder / 'report.html'}"
+        print(said, file=sys.stderr)
+        return folder
     return Practice(settings, resume=True).run()

@@ -193,6 +193,16 @@ class Replay:
         if first_rows is None and self.pool is not None:
             encode_goals(representation, self.pool, self.read, 0)
 
+    def latents_state(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """Return what encoding yields, as arrays named by `prefix`: latents of all rows, parameters of the episodes' goals."""
+        latents = self._table[self.ring.all_rows(), self._columns["latent"]]
+        return {f"{prefix}.latents": latents, f"{prefix}.goals": self.goal_records.state_dict()["params"]}
+
+    def load_latents_state(self, prefix: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `latents_state` returned."""
+        self._table[self.ring.all_rows(), self._columns["latent"]] = arrays[f"{prefix}.latents"]
+        self.goal_records.load_state_dict(self.goal_records.state_dict() | {"params": arrays[f"{prefix}.goals"]})
+
     # -- Checkpoint -------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:

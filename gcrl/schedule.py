@@ -67,6 +67,8 @@ def check_schedule(settings: Settings, env: TaskEnv) -> None:
         raise UserError(f"offline_updates={settings.offline_updates} need something to learn from; expected dataset=FILE")
     if not 0 <= settings.offline_share <= 1:
         raise UserError(f"offline_share={settings.offline_share}; expected a share between 0 and 1")
+    if not 0 <= settings.offline_validation < 1:
+        raise UserError(f"offline_validation={settings.offline_validation}; expected a share of at least 0 and less than 1")
     if practice.on_abort not in ON_ABORT:
         raise unknown("practice.on_abort", practice.on_abort, ON_ABORT)
     n, simulators = practice.episodes_per_epoch, practice.simulators

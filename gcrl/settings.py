@@ -63,4 +63,5 @@ class Settings:
     dataset: str = ""  # a file of episodes to learn from before and while practising; "": none
     offline_updates: int = 0  # agent updates on the dataset before practice begins
     offline_share: float = 0.5  # of each minibatch that comes from the dataset once practice has begun
+    offline_validation: float = 0.0  # of the dataset's episodes held out (its own split `valid` instead, if it has one); 0: none
     init_from: str = ""  # a run folder whose networks this run starts with; "": none
