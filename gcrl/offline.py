@@ -53,7 +53,10 @@ def load_offline(settings: Settings, env: TaskEnv, representation: Representatio
         if not len(train):
             raise UserError(f"dataset={path} has all its {len(reader)} episodes in the split 'valid'; expected some to learn from")
         read = functools.partial(_read, reader, settings, env, representation)
-        return Offline(read(train), read(valid) if len(valid) else None)
+        offline = Offline(read(train), read(valid) if len(valid) else None)
+    if settings.relabel.get("rollout") == 1 and not offline.train.goal_records.known.any():
+        raise UserError(f"dataset={path} lacks goals, and relabel.rollout=1 learns for no others; expected another mix, as relabel=future")
+    return offline
 
 
 def held_out_episodes(reader: Reader, share: float, seed: int) -> NDArray[np.bool_]:

@@ -104,7 +104,7 @@ def test_resuming_reads_latents_and_makes_damaged_ones_anew(doors: Path, tmp_pat
         again.close()
 
 
-def test_a_dataset_without_actions_is_refused(doors: Path, tmp_path: Path) -> None:
+def test_a_dataset_without_actions_or_with_no_goals_to_learn_for_is_refused(doors: Path, tmp_path: Path) -> None:
     path = tmp_path / "still.h5"
     with Reader(doors) as reader, Writer(path, reader.header) as writer:
         some = reader.episodes([0, 1])
@@ -112,6 +112,18 @@ def test_a_dataset_without_actions_is_refused(doors: Path, tmp_path: Path) -> No
         writer.append(some)
     with pytest.raises(UserError, match="lacks actions"):
         Practice(settings(DOOR, tmp_path / "run", *OFFLINE, f"dataset={path}"))
+    path = tmp_path / "goalless.h5"
+    with Reader(doors) as reader, Writer(path, reader.header) as writer:
+        some = reader.episodes([0, 1])
+        assert some.goal_achieved is not None
+        some.goals[:], some.goal_achieved[:], some.rewards = np.nan, np.nan, None
+        writer.append(some)
+    with pytest.raises(UserError, match=r"lacks goals, and relabel\.rollout=1"):
+        Practice(settings(DOOR, tmp_path / "run", *OFFLINE, f"dataset={path}", "relabel=none"))
+    run = Practice(settings(DOOR, tmp_path / "run", *OFFLINE, f"dataset={path}", "relabel=future"))
+    assert run.learner.offline is not None
+    assert run.learner.offline.transitions == 10  # rewards are computed here; one of the two episodes is held out
+    run.close()
 
 
 @pytest.mark.parametrize(
