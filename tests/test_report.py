@@ -21,8 +21,9 @@ from gcrl.episodes import Episodes
 from gcrl.report import film, write_report
 from gcrl.report.figures import interval
 from gcrl.report.film import HOLD
+from gcrl.report.learning import curve
 from gcrl.report.markup import duration, number, strip
-from gcrl.report.runs import label_runs, load_run, unit_of
+from gcrl.report.runs import RunRecord, label_runs, load_run, unit_of
 
 SIZE, HORIZON = 24, 12
 FACTORS = ["door_angle_rad", "hand_m"]
@@ -204,6 +205,15 @@ def test_report_of_a_run_is_one_file_that_says_what_was_measured(tmp_path: Path)
         assert title in text
     assert sum(address.startswith("data:video/mp4") for address in parsed.addresses) == 1
     assert (run / "videos" / "commanded_goals.mp4").is_file()
+
+
+def test_losses_on_held_out_episodes_are_drawn_against_updates(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"epoch": e, "env_steps": 0, "updates": 100 * (e + 1), "validation/critic_loss": 1.0 / (e + 1)} for e in range(3)
+    ]
+    line = curve([RunRecord(tmp_path, {}, metrics=rows)], "validation/critic_loss")
+    assert line is not None
+    assert line.x.tolist() == [100, 200, 300]
 
 
 def test_every_chart_is_well_formed_and_takes_the_page_colours(tmp_path: Path) -> None:

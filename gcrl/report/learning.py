@@ -32,7 +32,10 @@ def numeric_keys(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def curve(runs: Sequence[RunRecord], key: str, label: str = "") -> fig.Curve | None:
-    """Return the mean curve of `key` over the runs (seeds) with its 95 % interval, against environment steps; None without data."""
+    """Return the mean curve of `key` over the runs (seeds) with its 95 % interval, against environment steps; None without data.
+
+    What is measured on a dataset's held-out episodes is drawn against updates: no steps are made meanwhile.
+    """
     found = [(run, *run.series(key)) for run in runs]
     found = [one for one in found if len(one[1])]
     if not found:
@@ -41,7 +44,7 @@ def curve(runs: Sequence[RunRecord], key: str, label: str = "") -> fig.Curve | N
     values, steps = np.full((2, len(found), len(epochs)), np.nan)
     for row, (run, e, v) in enumerate(found):
         at = np.searchsorted(epochs, e)
-        values[row, at], steps[row, at] = v, run.steps_at(e)
+        values[row, at], steps[row, at] = v, run.steps_at(e, "updates" if _held_out(key) else "env_steps")
     mean, low, high = fig.interval(values)
     if "rate" in key:
         low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
@@ -49,6 +52,10 @@ def curve(runs: Sequence[RunRecord], key: str, label: str = "") -> fig.Curve | N
     if key.startswith("eval/"):
         _add_final(line, runs, key.removeprefix("eval/"))
     return line
+
+
+def _held_out(key: str) -> bool:
+    return key.startswith("validation/")
 
 
 def _add_final(line: fig.Curve, runs: Sequence[RunRecord], name: str) -> None:
@@ -107,7 +114,7 @@ def _panel(groups: dict[str, list[RunRecord]], key: str, against: str, small: bo
     factors = next((run.factors for group in groups.values() for run in group if run.factors), [])
     name, unit = unit_of(key.removeprefix("eval/"), factors)
     size = (3.1, 1.9) if small else (3.9, 2.5)
-    return fig.curves(lines, key if small else name, against, unit=unit, rate="rate" in key, size=size)
+    return fig.curves(lines, key if small else name, "updates" if _held_out(key) else against, unit=unit, rate="rate" in key, size=size)
 
 
 def time_section(run: RunRecord) -> str:

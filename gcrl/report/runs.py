@@ -83,9 +83,9 @@ class RunRecord:
         epochs = np.array([float(row.get("epoch", index)) for index, row in rows])
         return epochs, np.array([float(row[key]) for _, row in rows])
 
-    def steps_at(self, epochs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return (n,) environment steps at the end of `epochs` (n,); the epochs themselves where steps were not logged."""
-        known, steps = self.series("env_steps")
+    def steps_at(self, epochs: NDArray[np.float64], counter: str = "env_steps") -> NDArray[np.float64]:
+        """Return (n,) environment steps (or another `counter`) at the end of `epochs` (n,); the epochs where that was not logged."""
+        known, steps = self.series(counter)
         return np.interp(epochs, known, steps) if len(known) else epochs
 
 
