@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,7 @@ from gcrl.divergence import diverging
 from gcrl.episodes import Episodes
 from gcrl.finite import NotFinite, raised_by, require_finite
 from gcrl.frame_goals import frames_as_goals, without_rows
-from gcrl.latent_cache import cache_key, load_latents, store_latents
-from gcrl.offline import digest, load_offline
+from gcrl.offline import load_offline
 from gcrl.parts import build_env, build_goal_sampler, build_policy, build_replay, build_reward, require_relabel
 from gcrl.policy import as_goals
 from gcrl.replay import Replay
@@ -47,12 +45,11 @@ class Learner:
         self.replay = build_replay(settings, self.env, self.representation)
         self.dataset = load_offline(settings, self.env, self.representation) if settings.dataset else None
         self.offline = self.dataset.train if self.dataset else None
-        self.offline_digest = digest(settings.dataset) if settings.dataset else ""
+        self.offline_digest = self.dataset.digest if self.dataset else ""
         self.generator = np.random.default_rng([settings.seed, 1])
         self.batches = self.batches_of(self.replay, self.offline, self.generator)
         self.fitted = not self.representation.needs_fit
         self.fits = 0  # a goal encoded before the latest fit is encoded again
-        self.stored_fits = -1  # the fit whose latents of the dataset lie in the run's folder
         self.updates = 0
         if self.offline is not None and self.fitted:
             self.reencode()
@@ -264,25 +261,13 @@ class Learner:
         for name, part in (("sampler", self.sampler), ("reward", self.reward)):
             if hasattr(part, "load_state_dict"):
                 part.load_state_dict(state[name])
-        if self.fitted and self.dataset and not self.load_latents():
-            for replay in self.offline_replays:
-                replay.reencode(self.representation)
+        if self.dataset and self.fitted:
+            self.dataset.encode(self.representation, self.fits)
 
     def store_latents(self) -> None:
-        """Keep the dataset's latents in the run's folder, unless these are there already or cost nothing to make."""
-        if self.dataset and self.fitted and self.representation.needs_fit and self.stored_fits != self.fits:
-            store_latents(Path(self.settings.run_dir), self.latents_key(), self.offline_replays)
-            self.stored_fits = self.fits
-
-    def load_latents(self) -> bool:
-        """Return whether the dataset's latents were found in the run's folder, and taken over."""
-        found = self.representation.needs_fit and load_latents(Path(self.settings.run_dir), self.latents_key(), self.offline_replays)
-        self.stored_fits = self.fits if found else -1
-        return found
-
-    def latents_key(self) -> str:
-        """Return a name of what the dataset's latents follow from: file, what of it is held out, encoder."""
-        return cache_key(f"{self.offline_digest} {self.settings.offline_validation} {self.settings.seed}", self.representation)
+        """Keep the dataset's latents in the run's folder, so that resuming does not encode them again."""
+        if self.dataset and self.fitted:
+            self.dataset.store(self.representation, self.fits)
 
     def start_from(self, state: Mapping[str, Any]) -> None:
         """Take over representation and agent of another run's checkpoint. Raises `UserError` where they do not fit."""

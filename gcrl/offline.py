@@ -16,6 +16,7 @@ from envs.api import TaskEnv
 from envs.errors import UserError
 from gcrl.data import Reader
 from gcrl.data.schema import Header
+from gcrl.latent_cache import cache_key, load_latents, store_latents
 from gcrl.parts import build_replay
 from gcrl.replay import Replay
 from gcrl.settings import Settings
@@ -28,13 +29,37 @@ BLOCK = 1 << 22  # bytes
 
 @dataclass
 class Offline:
-    """A dataset as replays: what is learnt from, and what is held out to measure losses on (None: nothing)."""
+    """A dataset as replays: what is learnt from, and what is held out to measure losses on (None: nothing).
+
+    digest: a name of the file's contents; part: one of which episodes are held out. folder: the run's, where latents are kept.
+    stored: the fit of the representation whose latents lie there; -1: none that is known of.
+    """
 
     train: Replay
     valid: Replay | None
+    digest: str
+    part: str
+    folder: Path
+    stored: int = -1
 
     def replays(self) -> list[Replay]:
+        """Return both, or the one that there is."""
         return [self.train] if self.valid is None else [self.train, self.valid]
+
+    def store(self, representation: Representation, fits: int) -> None:
+        """Keep the latents of fit number `fits` in the run's folder, unless they are there already or cost nothing to make."""
+        if representation.needs_fit and self.stored != fits:
+            store_latents(self.folder, cache_key(self.digest + self.part, representation), self.replays())
+            self.stored = fits
+
+    def encode(self, representation: Representation, fits: int) -> None:
+        """Fill in the latents of fit number `fits`: those kept in the run's folder, or encoded anew."""
+        key = cache_key(self.digest + self.part, representation)
+        if representation.needs_fit and load_latents(self.folder, key, self.replays()):
+            self.stored = fits
+            return
+        for replay in self.replays():
+            replay.reencode(representation)
 
 
 def load_offline(settings: Settings, env: TaskEnv, representation: Representation) -> Offline:
@@ -53,7 +78,8 @@ def load_offline(settings: Settings, env: TaskEnv, representation: Representatio
         if not len(train):
             raise UserError(f"dataset={path} has all its {len(reader)} episodes in the split 'valid'; expected some to learn from")
         read = functools.partial(_read, reader, settings, env, representation)
-        offline = Offline(read(train), read(valid) if len(valid) else None)
+        part = f" {settings.offline_validation} {settings.seed}"
+        offline = Offline(read(train), read(valid) if len(valid) else None, digest(path), part, Path(settings.run_dir))
     if settings.relabel.get("rollout") == 1 and not offline.train.goal_records.known.any():
         raise UserError(f"dataset={path} lacks goals, and relabel.rollout=1 learns for no others; expected another mix, as relabel=future")
     return offline

@@ -196,9 +196,7 @@ def practice(settings: Settings) -> Path:
 
 
 def resume(path: str | Path) -> Path:
-    """Go on with an interrupted run; on a CPU the result equals that of an uninterrupted one, bit for bit.
-
-    One that has finished is left alone.
+    """Go on with an interrupted run (a finished one is left alone); on a CPU the result equals that of an uninterrupted one, bit for bit.
 
     Raises:
         UserError: `path` is no run folder, or its checkpoint or dataset is damaged.
@@ -209,7 +207,6 @@ def resume(path: str | Path) -> Path:
     settings = read_settings(folder / "config.yaml")
     settings.run_dir = str(folder)
     if has_finished(folder, settings):
-        said = f"{folder} has finished already: all {total_epochs(settings)} epochs are done; report: {folder / 'report.html'}"
-        print(said, file=sys.stderr)
+        print(f"{folder} has finished already: all {total_epochs(settings)} epochs are done, with a report.html", file=sys.stderr)
         return folder
     return Practice(settings, resume=True).run()

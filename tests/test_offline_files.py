@@ -98,8 +98,9 @@ def test_resuming_reads_latents_and_makes_damaged_ones_anew(doors: Path, tmp_pat
         if damaged:
             (tmp_path / "run" / FILE).write_bytes(b"x")
         again = Practice(made, resume=True)
-        assert again.learner.stored_fits == (-1 if damaged else 1)
+        assert again.learner.dataset is not None
         assert again.learner.offline is not None
+        assert again.learner.dataset.stored == (-1 if damaged else 1)
         assert np.array_equal(again.learner.offline.read("latent", np.arange(50)), expected)
         again.close()
 

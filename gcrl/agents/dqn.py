@@ -25,7 +25,7 @@ class DQN(GoalAgent, Valued):
     """Goal-conditioned double DQN with ε-greedy exploration and a Huber loss.
 
     epsilon: the fraction of random actions when exploring. tau: Polyak step of the target network.
-    reward_range: where rewards are known to lie, targets are clipped to what they can sum to.
+    n_step: as in `SAC`. reward_range: where rewards are known to lie, targets are clipped to what they can sum to.
     Raises `UserError` for an action space that is not Discrete and for hyperparameters out of range.
     """
 

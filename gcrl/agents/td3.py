@@ -28,7 +28,7 @@ class TD3(GoalAgent, Ensemble):
 
     exploration_noise: standard deviation of the noise on actions; random_actions: the fraction replaced by uniform ones.
     target_noise, target_noise_clip: smoothing of the target action. policy_delay: critic updates per actor update.
-    action_l2: weight of the mean squared action in the actor's loss. tau: Polyak step of the target networks.
+    action_l2: weight of the mean squared action in the actor's loss. tau: Polyak step of the target networks. n_step: as in `SAC`.
     layer_norm: in the critics. reward_range: where rewards are known to lie, targets are clipped to what they can sum to.
     Raises `UserError` for an action space that is not a bounded Box and for hyperparameters out of range.
     """
