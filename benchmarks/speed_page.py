@@ -14,8 +14,8 @@ Lines = list[str]
 
 HEAD = """# Speed
 
-Written by `python -m benchmarks.speed_page` from what `make bench` measured. Figures of different days and loads differ by half; ratios are against a peer in the same run and
-are medians over rounds. Every file of `benchmarks/` also runs alone."""
+Written by `python -m benchmarks.speed_page` from what `make bench` measured. Figures of different days and loads differ by half; ratios
+are against a peer in the same run and are medians over rounds. Every file of `benchmarks/` also runs alone."""
 
 
 def table(heads: Lines, rows: list[Lines]) -> Lines:
@@ -95,8 +95,9 @@ def replay(found: dict[str, Any]) -> Lines:
         "",
         *table(["HER minibatch of 256", "ours, us", "stable-baselines3, us", "ratio", "wanted"], rows),
         "",
-        f"Ours at {sizes[-1]:,} against {sizes[0]:,}: {batch['growth']:.2f} ({verdict(batch['growth'], required['growth'], False)}). Memory of 100,000 visual transitions: "
-        f"{ours:.3f} GB, stable-baselines3 {theirs:.3f} GB ({verdict(ours, required['gigabytes'], False)} GB).",
+        f"Ours at {sizes[-1]:,} against {sizes[0]:,}: {batch['growth']:.2f} ({verdict(batch['growth'], required['growth'], False)}).",
+        f"Memory of 100,000 visual transitions: {ours:.3f} GB, stable-baselines3 {theirs:.3f} GB "
+        f"({verdict(ours, required['gigabytes'], False)} GB).",
     ]
 
 
