@@ -99,6 +99,8 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
     done = subprocess.run([sys.executable, "-m", "gcrl", *given], capture_output=True, text=True, check=False)
     if done.returncode:
         return f"{target}: failed ({done.returncode}): {done.stderr.strip().splitlines()[-1:]}"
+    if not (folder / "evaluation.json").exists():  # a robot that was stopped
+        return f"{target}: stopped before its end: {(done.stderr.strip().splitlines() or [''])[-1]}; a second start goes on"
     result = {"experiment": name, "arm": arm, "seed": seed, "jobs_side_by_side": jobs, "resumed": resuming}
     result |= measure(folder, overrides, time.perf_counter() - started)
     return save(target, result)
