@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,21 @@ def test_killed_work_resumes_to_the_same_goals(undisturbed: Path, tmp_path: Path
     make_goals([*PUSH, f"out={path}", "resume=true"])
     assert differing(undisturbed, path) == []
     assert sorted(item.suffix for item in tmp_path.iterdir()) == [".h5", ".png", ".png", ".said"]
+
+
+def test_ctrl_c_keeps_the_goals_that_are_done_and_resuming_makes_the_others(undisturbed: Path, tmp_path: Path) -> None:
+    path = tmp_path / "goals.h5"
+    command = Command(tmp_path / "run", "goals", *PUSH, f"out={path}")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "goals.h5.parts").is_dir() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(command.process.pid, signal.SIGINT)
+    assert command.wait() == 130, command.said
+    assert "stopping after the goals in progress; press Ctrl-C again to stop at once" in command.said
+    assert f"of 20 goals are in {path}.parts; the same command with resume=true makes the others" in command.said
+    assert "Traceback" not in command.said
+    make_goals([*PUSH, f"out={path}", "resume=true"])
+    assert differing(undisturbed, path) == []
 
 
 def test_several_cameras_see_one_goal_and_a_task_names_objects_and_skills(tmp_path: Path) -> None:
