@@ -43,6 +43,20 @@ def test_the_expert_solves_the_goals(sets: dict[str, str]) -> None:
     env.close()
 
 
+def test_the_expert_shuts_a_drawer_with_its_fingers_behind_the_edge_and_goes_on_to_the_second_skill() -> None:
+    """From these starts it once pushed before its fingers were down, came to stand on the drawer's front and stayed there."""
+    env = TabletopEnv()
+    goal = goal_of(Layout(0, 4, 10, 27, 24), opening=0.0146, place=(0.3855, 0.2068))
+    for seed in (13, 28, 35, 42):
+        observation, _ = env.reset(seed=seed, options={"goal": goal})
+        assert skill(observation["achieved_goal"], observation["desired_goal"]) == "close_drawer+place_in_tray"
+        truncated, info = False, {}
+        while not truncated:
+            observation, _, _, truncated, info = env.step(env.expert_action(observation))
+        assert info["is_success"]
+    env.close()
+
+
 def test_what_is_there_and_where_differs_per_episode_and_no_table_is_empty() -> None:
     env = TabletopEnv()
     layouts = [layout_of(env.reset(seed=seed)[0]["achieved_goal"]) for seed in range(80)]
