@@ -29,6 +29,8 @@ PUSH = ["env=push", "env.image_size=16", "n=20", "seed=5"]
 class NamedPush(PushEnv):
     """Push that names its objects and tasks, as tasks with several of them do."""
 
+    skills = ("lift", "left", "right")
+
     def goal_objects(self, goals: Any) -> list[list[str]]:
         return [["red puck"] for _ in range(len(goals))]
 
@@ -127,7 +129,7 @@ def test_ctrl_c_keeps_the_goals_that_are_done_and_resuming_makes_the_others(undi
 
 def test_several_cameras_see_one_goal_and_a_task_names_objects_and_skills(tmp_path: Path) -> None:
     path = tmp_path / "goals.h5"
-    make_goals(["env=test_goals:NamedPush", "env.image_size=24", "n=6", "cameras=[top,side]", f"out={path}"])
+    made = make_goals(["env=test_goals:NamedPush", "env.image_size=24", "n=6", "cameras=[top,side]", f"out={path}"])
     env: Any = envs.make("gcrl/Push-v0", image_size=24, camera="top")
     with GoalFile(path) as file:
         assert file.header.cameras == ["top", "side"]
@@ -142,6 +144,8 @@ def test_several_cameras_see_one_goal_and_a_task_names_objects_and_skills(tmp_pa
             assert np.array_equal(top.images[index], observation["image"])
         assert [json.loads(text) for text in file.read("objects", rows)] == [["red puck"]] * 6
         assert file.read("task", rows).tolist() == ["left" if achieved[3] > 0 else "right" for achieved in top.achieved]
+        tasks = file.read("task", rows).tolist()
+        assert made["goals_per_skill"] == {"lift": 0, "left": tasks.count("left"), "right": tasks.count("right")}
         with pytest.raises(UserError, match="did you mean 'side'"):
             file.goals(camera="sid")
     with h5py.File(path) as plain:

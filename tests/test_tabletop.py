@@ -237,9 +237,12 @@ def test_goal_files_carry_skills_objects_and_every_outcome(tmp_path: Any) -> Non
     assert made["success"] == "distance < 1"
     outcomes = ("drawer_open", "drawer_shut", "button_pressed", "object_in_tray", "object_on_table")
     assert all(made["coverage"][name] > 0 for name in outcomes)
+    assert list(made["goals_per_skill"]) == list(SKILLS)
+    assert all(count > 0 for count in made["goals_per_skill"].values())
     with GoalFile(out) as file:
         rows = file.rows()
-        assert {name for task in file.read("task", rows) for name in task.split("+")} == set(SKILLS)
+        tasks = [task.split("+") for task in file.read("task", rows)]
+        assert made["goals_per_skill"] == {name: sum(name in task for task in tasks) for name in SKILLS}
         objects = " ".join(file.read("objects", rows))
         assert all(name in objects for name in ("drawer_left_", "drawer_right_", "button_", "tray_", "_large_", "_small_"))
         starts, ends = file.read("starts/achieved", rows), file.read("achieved", rows)

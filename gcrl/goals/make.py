@@ -18,7 +18,7 @@ from envs.errors import UserError
 from gcrl.arguments import at_least, parse
 from gcrl.data.schema import space_to_dict
 from gcrl.faults import fault
-from gcrl.goals.figures import contact_sheet, coverage, coverage_plot
+from gcrl.goals.figures import contact_sheet, coverage, coverage_plot, goals_per_skill
 from gcrl.goals.file import SPLITS, Columns, GoalFile, GoalHeader, write_goals
 from gcrl.goals.parts import Parts, require_same
 from gcrl.goals.photos import RESIZE, find_photos, photo_goals
@@ -77,9 +77,9 @@ class Places:
 def make_goals(overrides: Sequence[str]) -> dict[str, Any]:
     """Make the goal file that `overrides` describe (``env=push n=100 out=goals.h5``, ``env=push photos=FOLDER out=goals.h5``).
 
-    Returns {file, goals, splits, success, coverage, sheet, plot}. Ctrl-C ends it after the block of goals in progress, with
-    `KeyboardInterrupt`; what is done waits for ``resume=true``. Raises `UserError` for bad arguments, goals that cannot be reached,
-    an unreadable photo, an output that exists, a full disk.
+    Returns {file, goals, splits, success, coverage, goals_per_skill, sheet, plot}. Ctrl-C ends it after the block of goals in
+    progress, with `KeyboardInterrupt`; what is done waits for ``resume=true``.
+    Raises `UserError` for bad arguments, goals that cannot be reached, an unreadable photo, an output that exists, a full disk.
     """
     with Interrupt("stopping after the goals in progress") as interrupt:
         return _make_goals(overrides, interrupt)
@@ -202,6 +202,7 @@ def _header(maker: GoalMaker, wish: Wish, config: dict[str, Any]) -> GoalHeader:
         "expert" if wish.rollout and env.capabilities.expert else "sampled",
         list(env.factors),
         cameras=maker.cameras,
+        skills=[] if wish.fixed else list(getattr(env, "skills", ())),
         image_size=env.observation_space["image"].shape[0] if maker.cameras else 0,
         observation_space=space_to_dict(env.observation_space),
         action_space=space_to_dict(env.action_space),
@@ -275,6 +276,9 @@ def _finish(places: Places) -> dict[str, Any]:
         made["splits"] = {name: int(np.count_nonzero(file.file["mask"][name][()])) for name in SPLITS}
         made["success"] = file.header.success_predicate
         made |= {"coverage": file.header.coverage} if file.header.coverage else {}
+        skills = goals_per_skill(file)
+        if len(skills) > 1:
+            made["goals_per_skill"] = {name: int(counts.sum()) for name, counts in skills.items()}
         if file.header.cameras:
             contact_sheet(places.sheet, file)
             made["sheet"] = str(places.sheet)
