@@ -241,6 +241,9 @@ def test_an_unreadable_photo_is_named_in_one_line(album: Path, tmp_path: Path) -
     (album / "broken.png").write_bytes((album / "a.png").read_bytes()[:40])
     with pytest.raises(UserError, match=r"cannot read the photo .*broken\.png"):
         make_goals(["env=push", f"photos={album}", f"out={tmp_path / 'goals.h5'}"])
+    (album / "broken.png").write_text("no picture")
+    with pytest.raises(UserError, match=r"broken\.png: it is no picture, whatever its name says; expected a png or jpg picture"):
+        make_goals(["env=push", f"photos={album}", f"out={tmp_path / 'goals.h5'}"])
     (album / "broken.png").unlink()
     with pytest.raises(UserError, match=r"a\.png is 40 x 20 pixels, crop=\[30, 0, 20, 20\] does not lie within"):
         make_goals(["env=push", f"photos={album}", f"out={tmp_path / 'goals.h5'}", "crop=[30,0,20,20]"])
