@@ -230,6 +230,8 @@ def test_photos_become_goals_cropped_to_the_middle_square_or_as_told(album: Path
         with pytest.raises(UserError, match=expected):
             make_goals(["env=push", "env.image_size=16", f"photos={album}", f"out={tmp_path / 'goals.h5'}", *more])
         assert (tmp_path / "goals.h5").read_bytes() == before
+    with pytest.raises(UserError, match="lies among the photos"):
+        make_goals(["env=push", f"photos={album}", f"out={album / 'a.png'}", "overwrite=true"])
     make_goals(["env=push", "env.image_size=16", f"photos={album}", f"out={tmp_path / 'left.h5'}", "crop=[0,0,10,20]"])
     with GoalFile(tmp_path / "left.h5") as file:
         images = file.goals().images
@@ -306,6 +308,13 @@ def test_what_is_there_is_refused_resumed_or_replaced(undisturbed: Path, tmp_pat
     assert ended.value.code == 0
     assert json.loads(capsys.readouterr().out)["goals"] == 4
     path.unlink()
+    mine = tmp_path / "mine.h5.parts" / "letter.txt"  # a folder that happens to have the name of unfinished work
+    mine.parent.mkdir()
+    mine.write_text("dear")
+    for more in ([], ["resume=true"], ["overwrite=true"]):
+        with pytest.raises(UserError, match="is no unfinished work of gcrl goals; expected it moved away"):
+            make_goals([*few[:2], "n=2", f"out={tmp_path / 'mine.h5'}", *more])
+    assert mine.read_text() == "dear"
     with pytest.raises(UserError, match=r"goals_coverage\.png exists"):  # a picture beside it may be somebody's
         make_goals([*few, "n=3"])
 

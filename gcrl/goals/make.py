@@ -20,7 +20,7 @@ from gcrl.data.schema import space_to_dict
 from gcrl.faults import fault
 from gcrl.goals.figures import contact_sheet, coverage, coverage_plot, goals_per_skill
 from gcrl.goals.file import SPLITS, Columns, GoalFile, GoalHeader, write_goals
-from gcrl.goals.parts import Parts, require_same
+from gcrl.goals.parts import Parts, require_parts, require_same
 from gcrl.goals.photos import RESIZE, find_photos, photo_goals
 from gcrl.goals.reach import BLOCK, GoalMaker, Wish
 from gcrl.goals.threshold import success_test
@@ -91,6 +91,7 @@ def _make_goals(overrides: Sequence[str], interrupt: Interrupt) -> dict[str, Any
         raise UserError("missing env=NAME, the environment of the goals; `gcrl list env` shows them")
     shares = _check(given)
     places = Places(Path(given.out))
+    require_parts(places.parts)
     resume = check_output(places.out, given.resume, given.overwrite, (places.parts, places.sheet, places.plot))
     if given.photos is not None:
         if resume:
@@ -225,6 +226,8 @@ def _from_photos(
 ) -> dict[str, Any]:
     assert given.photos is not None
     paths = find_photos(Path(given.photos))
+    if places.out.absolute().parent.samefile(given.photos):
+        raise UserError(f"out={places.out} lies among the photos, which its contact sheet would join; expected another folder")
     env: Any = envs.make(environment[0], **environment[1])
     try:
         if not env.capabilities.images:
