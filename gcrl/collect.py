@@ -67,6 +67,8 @@ def _collect(overrides: Sequence[str], interrupt: Interrupt) -> dict[str, Any]:
     resume = check_output(path, given.resume, given.overwrite)
     maker = EpisodeMaker(dataclasses.replace(what, simulators=1), 1)  # what is wrong shows before anything is written
     try:
+        if not maker.env.capabilities.copies:
+            _require_one(given, what.env_id)
         header = maker.header(what)
         row = row_bytes(maker.env) + (row_bytes(maker.env) // max(1, maker.env.horizon) if maker.draws_goals else 0)
         with _writer(path, header, what, given, resume) as writer:
@@ -74,6 +76,8 @@ def _collect(overrides: Sequence[str], interrupt: Interrupt) -> dict[str, Any]:
             left = given.episodes - len(writer)
             if left:
                 require_room(path, left * (maker.env.horizon + 1) * (row + 64), f"{left:,} episodes")
+            if not maker.env.capabilities.copies:
+                maker.close()  # lets go of the robot, which those who act take hold of
             _fill(writer, what, given, progress, interrupt)
         return {"file": str(path), **_summary(path, maker.env), "policy": given.policy}
     finally:
@@ -89,6 +93,13 @@ def _collection(given: Arguments, environment: tuple[str, dict[str, Any]] | None
         raise UserError("missing env=NAME, the environment to collect in; `gcrl list env` shows them")
     named = ("policy", "seed", "simulators", "noise", "random_share", "random_hold", "play_goals", "explore")
     return Collection(*environment, **{name: getattr(given, name) for name in named}, run=folder)
+
+
+def _require_one(given: Arguments, env_id: str) -> None:
+    """Raise `UserError` where several were to act and there is only one robot."""
+    for name in ("simulators", "workers"):
+        if getattr(given, name) > 1:
+            raise UserError(f"{name}={getattr(given, name)}, but there is only one of {env_id}; expected simulators=1 workers=1")
 
 
 def _writer(path: Path, header: Header, what: Collection, given: Arguments, resume: bool) -> Writer:

@@ -260,6 +260,7 @@ MISTAKES = [
     (["env=push", "episodes=2", "out=no/such/folder.h5"], "is not a folder; expected an existing one"),
     (["env=push", "episodes=2", "out={}", "resume=true", "overwrite=true"], "contradict each other"),
     (["env=push", "episodes=2,3", "out={}"], "names several values"),
+    (["env=stand_in", "policy=random", "episodes=2", "out={}"], "simulators=8, but there is only one of gcrl/StandIn-v0"),
 ]
 
 
