@@ -35,42 +35,51 @@ class Workers:
         self.build, self.count = build, count
         self.restarts = 0
 
-    def results(self, jobs: range) -> Iterator[Any]:
-        """Yield the result of each of `jobs` in order.
+    def results(self, jobs: range, stop: Callable[[], bool] = lambda: False) -> Iterator[Any]:
+        """Yield the result of each of `jobs` in order; once `stop` says so, only of those that are being done or are done.
 
         Raises:
             UserError, NotFinite: what a maker raised, or a process died three times over one job.
             RuntimeError: a maker failed; its traceback is in the message.
         """
         if self.count > 1 and len(jobs) > 1:
-            yield from self._by_processes(jobs)
+            yield from self._by_processes(jobs, stop)
             return
         with one_thread():
             maker = self.build()
         try:
             for job in jobs:
+                if stop():
+                    return
                 with one_thread():
                     result = maker(job)
                 yield result
         finally:
             maker.close()
 
-    def _by_processes(self, jobs: range) -> Iterator[Any]:
+    def _by_processes(self, jobs: range, stop: Callable[[], bool]) -> Iterator[Any]:
         crew = [_Worker(self.build) for _ in range(min(self.count, len(jobs)))]
         done: dict[int, Any] = {}
         waiting, turn = jobs, jobs.start
         try:
             while turn < jobs.stop:
                 for worker in crew:
-                    if worker.job is None and waiting and waiting.start < turn + AHEAD * len(crew):
+                    if worker.job is None and waiting and waiting.start < turn + AHEAD * len(crew) and not stop():
                         worker.give(waiting.start)
                         waiting = waiting[1:]
-                for connection in multiprocessing.connection.wait([worker.connection for worker in crew if worker.job is not None]):
+                busy = [worker.connection for worker in crew if worker.job is not None]
+                if not busy:
+                    return
+                for connection in multiprocessing.connection.wait(busy):
                     worker = next(one for one in crew if one.connection is connection)
                     self._take(worker, done)
                 while turn in done:
                     yield done.pop(turn)
                     turn += 1
+        except BaseException:  # nobody waits for what they are at
+            for worker in crew:
+                worker.process.terminate()
+            raise
         finally:
             for worker in crew:
                 worker.stop()
