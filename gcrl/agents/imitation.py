@@ -28,9 +28,7 @@ class Imitation:
         require_all(owner, bc_weight=bc_weight)
         self.weight, self.q_filter = bc_weight, q_filter
 
-    def __call__(
-        self, own: Loss, demos: int, rows: Tensor, taken: Tensor, policy: Callable[[Tensor], Tensor], critics: Critics
-    ) -> Loss:
+    def __call__(self, own: Loss, demos: int, rows: Tensor, taken: Tensor, policy: Callable[[Tensor], Tensor], critics: Critics) -> Loss:
         """Return the actor's `own` loss and that of cloning the first `demos` of B rows; `own` itself where nothing is to be cloned.
 
         rows: (B, i + k) standardised. taken: (B, a) the actions in the data, in [-1, 1]. policy: the actor without noise, by rows.

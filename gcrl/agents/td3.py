@@ -12,8 +12,8 @@ from torch import Tensor
 
 from gcrl.agents.api import Batch, Floats, Metrics
 from gcrl.agents.base import GoalAgent, Valued
-from gcrl.agents.inference import ACT_ROWS, in_chunks
 from gcrl.agents.imitation import Imitation
+from gcrl.agents.inference import ACT_ROWS, in_chunks
 from gcrl.agents.losses import deterministic_actor_loss, finite_check, td_loss, td_target
 from gcrl.agents.networks import Critics, DeterministicActor
 from gcrl.agents.spaces import ActionRange
