@@ -40,9 +40,7 @@ class Batches:
         old = 0 if self.offline is None else round(n * self.settings.offline_share) if self.replay.size else n
         parts = [self.draw(replay, rows) for replay, rows in ((self.offline, old), (self.replay, n - old)) if replay is not None and rows]
         arrays = parts[0] if len(parts) == 1 else [np.concatenate(pair) for pair in zip(*parts, strict=True)]
-        batch = Batch(*(torch.from_numpy(np.ascontiguousarray(array)).to(self.settings.device) for array in arrays))
-        batch.demos = old
-        return batch
+        return Batch(*(torch.from_numpy(np.ascontiguousarray(array)).to(self.settings.device) for array in arrays), demos=old)
 
     def draw(self, replay: Replay, n: int) -> list[NDArray[Any]]:
         """Return `n` relabelled transitions of `replay` as the arrays of a `Batch`, in its order."""

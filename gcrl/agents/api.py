@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -30,7 +30,7 @@ class Batch:
     terminated: torch.Tensor
     goals: torch.Tensor
     actor_goals: torch.Tensor | None = None
-    demos: int = 0
+    demos: int = field(default=0, kw_only=True)
 
 
 @runtime_checkable
