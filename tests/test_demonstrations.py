@@ -175,7 +175,7 @@ def test_what_cannot_be_demonstrated_is_refused_in_one_line(demos: Path, tmp_pat
 
 def test_environments_without_states_begin_in_none(tmp_path: Path) -> None:
     bits = ["env=bitflip", "env.n=5", "policy=random", "episodes=4", "simulators=4"]
-    with pytest.raises(UserError, match="states=true records goal states, which .* does not have"):
+    with pytest.raises(UserError, match=r"states=true records goal states, which .* does not have"):
         collect([*bits, "states=true", f"out={tmp_path / 'bits.h5'}"])
     collect([*bits, f"out={tmp_path / 'bits.h5'}"])
     given = ["experiment=bitflip", "env.n=5", f"dataset={tmp_path / 'bits.h5'}", "practice.demo_resets=0.5"]
