@@ -92,7 +92,7 @@ def clone_loss(log_prob: Tensor) -> Loss:
 def demonstration_loss(policy: Tensor, shown: Tensor, kept: Tensor | None) -> Loss:
     """Return E[|π(s, g) - a|²] over D demonstrated rows, for actions (D, a) in [-1, 1]; rows that are not `kept` (D,) bool count as 0.
 
-    Nair et al. 2018, "Overcoming exploration in reinforcement learning with demonstrations", sections IV-B and, for `kept`, IV-C (Q-filter).
+    Nair et al. 2018, "Overcoming exploration in reinforcement learning with demonstrations", sections IV-B and (for `kept`) IV-C.
     """
     error = (policy - shown).square().sum(-1)
     share = torch.ones_like(error) if kept is None else kept.to(error.dtype)
