@@ -37,15 +37,10 @@ class Batches:
 
     def __call__(self, n: int) -> Batch:
         """Return `n` relabelled transitions: of what was practised, of the dataset, or of both by ``offline_share``."""
-        if self.offline is None:
-            parts = [self.draw(self.replay, n)]
-        elif not self.replay.size:
-            parts = [self.draw(self.offline, n)]
-        else:
-            old = round(n * self.settings.offline_share)
-            parts = [self.draw(replay, rows) for replay, rows in ((self.offline, old), (self.replay, n - old)) if rows]
+        old = 0 if self.offline is None else round(n * self.settings.offline_share) if self.replay.size else n
+        parts = [self.draw(replay, rows) for replay, rows in ((self.offline, old), (self.replay, n - old)) if replay is not None and rows]
         arrays = parts[0] if len(parts) == 1 else [np.concatenate(pair) for pair in zip(*parts, strict=True)]
-        return Batch(*(torch.from_numpy(np.ascontiguousarray(array)).to(self.settings.device) for array in arrays))
+        return Batch(*(torch.from_numpy(np.ascontiguousarray(array)).to(self.settings.device) for array in arrays), demos=old)
 
     def draw(self, replay: Replay, n: int) -> list[NDArray[Any]]:
         """Return `n` relabelled transitions of `replay` as the arrays of a `Batch`, in its order."""

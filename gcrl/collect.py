@@ -41,6 +41,7 @@ class Arguments:
     random_hold: int = 1
     play_goals: int = 10
     explore: bool = False
+    states: bool = False
     resume: bool = False
     overwrite: bool = False
 
@@ -70,7 +71,7 @@ def _collect(overrides: Sequence[str], interrupt: Interrupt) -> dict[str, Any]:
         if not maker.env.capabilities.copies:
             _require_one(given, what.env_id)
         header = maker.header(what)
-        row = row_bytes(maker.env) + (row_bytes(maker.env) // max(1, maker.env.horizon) if maker.draws_goals else 0)
+        row = 8 * header.state_dim + row_bytes(maker.env) + (row_bytes(maker.env) // max(1, maker.env.horizon) if maker.draws_goals else 0)
         with _writer(path, header, what, given, resume) as writer:
             progress = Progress(given.episodes, len(writer), unit="episode", pause=PAUSE)
             left = given.episodes - len(writer)
@@ -91,7 +92,7 @@ def _collection(given: Arguments, environment: tuple[str, dict[str, Any]] | None
         environment = settings.env_id, settings.env_arguments
     if environment is None:
         raise UserError("missing env=NAME, the environment to collect in; `gcrl list env` shows them")
-    named = ("policy", "seed", "simulators", "noise", "random_share", "random_hold", "play_goals", "explore")
+    named = ("policy", "seed", "simulators", "noise", "random_share", "random_hold", "play_goals", "explore", "states")
     return Collection(*environment, **{name: getattr(given, name) for name in named}, run=folder)
 
 
@@ -123,7 +124,7 @@ def _writer(path: Path, header: Header, what: Collection, given: Arguments, resu
 
 def _require_same(path: Path, found: Header, expected: Header) -> None:
     """Raise `UserError` naming the first setting in which a file differs from what was asked for."""
-    for name in ("env_id", "env_arguments", "observation_space", "action_space", "goal_dim", "image_goal"):
+    for name in ("env_id", "env_arguments", "observation_space", "action_space", "goal_dim", "image_goal", "state_dim"):
         mine, theirs = getattr(expected, name), getattr(found, name)
         if mine != theirs:
             raise UserError(f"{path} was made with another {name}: {theirs}; expected {mine} to resume it")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from envs.api import TaskEnv
 from envs.errors import UserError
 from gcrl.batches import Batches
+from gcrl.demonstrations import DemoResets, check_demonstrations
 from gcrl.episodes import Episodes
 from gcrl.finite import NotFinite, raised_by, require_finite
 from gcrl.frame_goals import frames_as_goals, without_rows
@@ -40,6 +41,8 @@ class Learner:
         self.reward = build_reward(settings, self.env, self.representation, self.sampler)
         self.replay = build_replay(settings, self.env, self.representation)
         self.offline = load_offline(settings, self.env, self.representation) if settings.dataset else None
+        check_demonstrations(settings, self.offline)
+        self.demo_resets = DemoResets(settings, self.env, self.offline) if self.practice.demo_resets and self.offline else None
         self.offline_digest = digest(settings.dataset) if settings.dataset else ""
         self.generator = np.random.default_rng([settings.seed, 1])
         self.batches = Batches(settings, self.replay, self.offline, self.reward, self.policy.inputs, self.generator)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,7 +20,7 @@ class Batch:
 
     inputs, next_inputs: (B, i). actions: (B, a) float, or (B,) int64 for discrete actions. rewards, terminated: (B,) float32.
     goals: (B, k). actor_goals: (B, k), what the policy is improved toward where that differs from what values are learnt for, as in
-    OGBench; None: `goals`.
+    OGBench; None: `goals`. demos: the number of rows, the first ones, that come from a dataset rather than from practice.
     """
 
     inputs: torch.Tensor
@@ -30,6 +30,7 @@ class Batch:
     terminated: torch.Tensor
     goals: torch.Tensor
     actor_goals: torch.Tensor | None = None
+    demos: int = field(default=0, kw_only=True)
 
 
 @runtime_checkable
