@@ -21,8 +21,9 @@ check: $(READY)  ## style, types, import order
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/ready-bench  ## the speed comparisons with other packages, printed and written to results/
+bench: .venv/ready-bench  ## the speed comparisons with other packages, printed, written to results/ and tabulated in docs/speed.md
 	@set -e; for file in benchmarks/*_speed.py; do echo "== $$file"; $(BIN)/python $$file --out results/$$(basename $$file .py).json; done
+	$(BIN)/python -m benchmarks.speed_page
 
 soak: $(READY)  ## twenty random kill -9, each resumed and compared (long)
 	$(BIN)/python -m pytest -m soak --timeout 7200

@@ -10,6 +10,7 @@ class Experiment:
     """One claim: `arms` are overrides on top of `preset`; all arms run with the same seeds and the same budget.
 
     figures: what is tabulated, in order; a name of evaluation.json, or ``achieved:NAME`` for the mean over the last fifth of the epochs.
+    data: what ``gcrl collect`` is told for the dataset that all arms are given, but those that say ``dataset=`` themselves; (): none.
     pairs: comparisons (better, worse, figure) that the claim makes; smaller is better where the figure is in `small`.
     """
 
@@ -19,9 +20,10 @@ class Experiment:
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     figures: tuple[str, ...] = ("success_rate",)
     pairs: list[tuple[str, str, str]] = field(default_factory=list)
+    data: tuple[str, ...] = ()
 
 
-SMALL = ("door_angle_error", "puck_distance_m", "distance")
+SMALL = ("door_angle_error", "puck_distance_m", "block_distance_m", "distance")
 
 EXPERIMENTS: dict[str, Experiment] = {
     "bitflip": Experiment(
@@ -116,5 +118,30 @@ EXPERIMENTS: dict[str, Experiment] = {
         seeds=(1, 2, 3),
         figures=("puck_distance_m", "success_rate"),
         pairs=[(("mix"), arm, "puck_distance_m") for arm in ("future", "sampler", "rollout")],
+    ),
+    "stand_in": Experiment(
+        "stand_in",
+        "The door from pixels on a robot's stand-in, without reset, state or drawn goals: better than untrained, measured alike.",
+        {"skewfit": []},
+        seeds=(1, 2, 3),
+        figures=("success_rate", "door_angle_error"),
+    ),
+    "demos": Experiment(
+        "demos",
+        "PickPlace by state, sparse rewards, 100 scripted demonstrations: demonstrations + Q-filter + HER far above HER alone, "
+        "and above cloning.",
+        {
+            "demos+her": [],
+            "her": ["dataset=", "agent.bc_weight=0"],
+            "bc": ["agent=gcbc", "offline_share=1"],
+            "demos+her, no filter": ["agent.q_filter=false"],
+        },
+        figures=("success_rate", "block_distance_m"),
+        pairs=[
+            ("demos+her", "her", "success_rate"),
+            ("demos+her", "bc", "success_rate"),
+            ("demos+her", "demos+her, no filter", "success_rate"),
+        ],
+        data=("env=pick_place", "env.image_size=0", "policy=scripted", "episodes=100", "states=true"),
     ),
 }

@@ -1,8 +1,8 @@
 """Run learning experiments and write their results: ``python -m benchmarks.learn NAME... [--jobs 2] [--seeds 1 2]``.
 
 Every (arm, seed) is one ``gcrl practice`` whose outcome is written to ``results/NAME/ARM_seedN.json`` as it ends; what is
-there is skipped by a second start; an arm that an earlier experiment has too is practised once. ``results/NAME.md`` is the
-table. Without NAME, the experiments are listed.
+there is skipped by a second start; an arm that an earlier experiment has too is practised once. A dataset that an experiment
+learns from is made first, once. ``results/NAME.md`` is the table. Without NAME, the experiments are listed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from gcrl.metrics_log import read_metrics
 from gcrl.run import load
 
 RESULTS = Path("results")
+MAKING = threading.Lock()
 LATE = 0.7  # share of the epochs before the "late" ones
 
 
@@ -72,10 +74,33 @@ def twin(name: str, arm: str) -> tuple[str, str] | None:
         (other, its_arm)
         for other, experiment in EXPERIMENTS.items()
         for its_arm, overrides in experiment.arms.items()
-        if (experiment.preset, overrides) == (own.preset, own.arms[arm])
+        if (experiment.preset, experiment.data, overrides) == (own.preset, own.data, own.arms[arm])
     )
     first = next(same)
     return None if first == (name, arm) else first
+
+
+def dataset(name: str, keep: Path) -> list[str]:
+    """Return the override that names an experiment's dataset, made now unless it is there; [] where it has none.
+
+    Raises RuntimeError where it cannot be made.
+    """
+    wanted = EXPERIMENTS[name].data
+    if not wanted:
+        return []
+    path, making, note = (keep / "data" / f"{name}.{ending}" for ending in ("h5", "making.h5", "command"))
+    command = "gcrl collect " + " ".join(wanted)
+    with MAKING:  # arms side by side want the same one
+        if not (path.exists() and note.exists() and note.read_text() == command):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            given = [*wanted, f"out={making}", "overwrite=true"]
+            done = subprocess.run([sys.executable, "-m", "gcrl", "collect", *given], capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise RuntimeError(f"{command}: failed ({done.returncode}): {done.stderr.strip().splitlines()[-1:]}")
+            note.unlink(missing_ok=True)
+            making.replace(path)
+            write_atomically(note, command)
+    return [f"dataset={path}"]
 
 
 def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
@@ -90,7 +115,10 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
         source = RESULTS / earlier[0] / f"{earlier[1]}_seed{seed}.json"
         return save(target, {**json.loads(source.read_text()), "experiment": name, "arm": arm}) if source.exists() else line
     folder = keep / name / f"{arm}_seed{seed}"
-    overrides = [f"experiment={experiment.preset}", *experiment.arms[arm], f"seed={seed}"]
+    try:
+        overrides = [f"experiment={experiment.preset}", *dataset(name, keep), *experiment.arms[arm], f"seed={seed}"]
+    except RuntimeError as error:
+        return f"{target}: {error}"
     started = time.perf_counter()
     resuming = can_resume(folder, overrides)
     if not resuming:
@@ -99,7 +127,10 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
     done = subprocess.run([sys.executable, "-m", "gcrl", *given], capture_output=True, text=True, check=False)
     if done.returncode:
         return f"{target}: failed ({done.returncode}): {done.stderr.strip().splitlines()[-1:]}"
+    if not (folder / "evaluation.json").exists():  # a robot that was stopped
+        return f"{target}: stopped before its end: {(done.stderr.strip().splitlines() or [''])[-1]}; a second start goes on"
     result = {"experiment": name, "arm": arm, "seed": seed, "jobs_side_by_side": jobs, "resumed": resuming}
+    result |= {"data": "gcrl collect " + " ".join(experiment.data)} if experiment.data else {}
     result |= measure(folder, overrides, time.perf_counter() - started)
     return save(target, result)
 

@@ -88,7 +88,8 @@ class TaskEnv(Protocol):
     ``expert_action(observation) -> (a,)`` with the capability ``expert``. What files of goals say (`gcrl goals`) comes from
     ``goal_state() -> (m,)``, the present configuration as a goal state; ``penetration() -> m``, the deepest contact right now;
     ``camera``, ``cameras`` and ``picture(size, camera=name) -> (size, size, 3)``, other views of the present; ``task``, a name;
-    ``goal_tasks(goals) -> [str]``, the task or skill of each goal of a `GoalSet`; ``goal_objects(goals) -> [[str]]``, its objects.
+    ``goal_tasks(goals) -> [str]``, the task or skill of each goal of a `GoalSet` (several joined by "+"); ``skills``, their names where
+    they are known beforehand; ``goal_objects(goals) -> [[str]]``, its objects.
     ``next_goal(state (m,), generator) -> GoalSet``, one goal to pursue from a goal state, where goals depend on it: how `gcrl collect`
     plays.
     """

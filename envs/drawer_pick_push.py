@@ -12,7 +12,7 @@ from envs.camera import Camera
 from envs.coverage import grid_coverage
 from envs.drawer_pick_push_expert import Sight, act
 from envs.drawer_pick_push_scene import DrawerPickPushScene, Layout, draw_hand, draw_layout
-from envs.drawer_pick_push_skills import OPENED, changes, draw_skill, outcome
+from envs.drawer_pick_push_skills import OPENED, SKILLS, changes, draw_skill, outcome
 from envs.furniture import DRAWER_TRAVEL
 from envs.grasping import GraspingEnv
 
@@ -34,6 +34,7 @@ class DrawerPickPushEnv(GraspingEnv):
     """
 
     task = "drawer_pick_push"
+    skills = SKILLS
     factors = (
         *("drawer_opening_m", "block_x_m", "block_y_m", "block_z_m"),
         *("cylinder_x_m", "cylinder_y_m", "hand_x_m", "hand_y_m", "hand_z_m"),

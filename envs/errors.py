@@ -22,4 +22,6 @@ def did_you_mean(given: str, choices: Iterable[str]) -> str:
 def unknown(kind: str, given: str, choices: Iterable[str]) -> UserError:
     """Build the error for a name that is not among `choices`: it lists them and names the nearest."""
     names = sorted(str(choice) for choice in choices)
+    if not names:
+        return UserError(f"unknown {kind} '{given}': there is none at all")
     return UserError(f"unknown {kind} '{given}'{did_you_mean(given, names)}; expected one of: {', '.join(names)}")

@@ -16,6 +16,7 @@ from envs.foreign_goals import placer
 from envs.foreign_inside import distance, first_line, set_inner_goal, success_test
 from envs.foreign_pictures import draw, drawing_arguments, put_away
 from envs.foreign_state import MujocoState
+from envs.silence import descriptors_silenced
 from envs.snapshot import generator_state, pack, unpack
 
 _KEYS = ("observation", "achieved_goal", "desired_goal")
@@ -215,7 +216,8 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
         drawing = drawing_arguments(self.env_id, self.image_size, self._kwargs) if render else {}
         try:
             # -1: no time limit inside; the clock is ours, so that it can be saved and the horizon overridden.
-            return gymnasium.make(self.env_id, max_episode_steps=-1, disable_env_checker=True, **drawing, **self._kwargs)
+            with descriptors_silenced(1):  # PyBullet prints its arguments, in the midst of output that programs read
+                return gymnasium.make(self.env_id, max_episode_steps=-1, disable_env_checker=True, **drawing, **self._kwargs)
         except (gymnasium.error.Error, TypeError) as error:
             raise UserError(f"{self.env_id} cannot be built: {first_line(error)}") from error
 

@@ -25,6 +25,7 @@ from envs.tabletop_goals import (
     PLACE,
     PULLED,
     SCENE,
+    SKILLS,
     TRAY,
     TWO_PARTS,
     draw_opening,
@@ -58,6 +59,7 @@ class TabletopEnv(GraspingEnv):
 
     task = "tabletop"
     factors = FACTORS
+    skills = SKILLS
     observation_dim = 4 + 1 + 6 + 7 + 6 + 9 + len(SHAPES) + 4  # hand and fingers; side; drawer; button; tray; object and its look
     default_horizon = 80
     cameras: ClassVar[dict[str, Camera]] = {

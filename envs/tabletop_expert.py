@@ -15,6 +15,8 @@ from envs.tabletop_layout import FRONT, NOTHING
 CRUISE = 0.18  # m: a hand this high passes over everything, and so does what it carries
 HOOKED = 0.088  # m, height of the hand inside the handle
 CLEAR = DRAWER_TOP + 0.012  # m: below this the hand is inside the handle
+EDGE = 0.095  # m, top of the drawer's front: fingers that push before they are below it may come to stand on it, and stay there
+CENTRED = 0.012  # m from the middle between bar and front within which the fingers can go down
 BESIDE = 0.018  # m to either side of the handle's middle, between its posts
 FINGER_HALF = 0.0105  # m, half the fingers' thickness
 DRAWER_DONE, OBJECT_DONE, ALIGNED = 0.012, PLACED + 0.004, 0.010  # m
@@ -53,6 +55,9 @@ def _slide(hand: Floats, fingers: float, opening: float, velocity: float, wanted
     if bar < hand[0] < front and abs(hand[1] - y) < BESIDE and hand[2] < CLEAR:
         if abs(error) < 0.003:
             return None
+        if hand[2] > EDGE:
+            beside = abs(hand[0] - middle) > CENTRED
+            return move(hand, raised(hand, MAX_STEP) if beside else np.array([middle, y, HOOKED]), SHUT)
         # The fingers' middle when they touch the bar (to pull) or the front (to push), led a little toward the goal.
         touch = bar + HANDLE_HALF + FINGER_HALF if error > 0 else front - FINGER_HALF
         target = np.array([touch - max(-0.03, min(0.03, error)), y, HOOKED])

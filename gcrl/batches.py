@@ -44,15 +44,11 @@ class Batches:
 
     def __call__(self, n: int) -> Batch:
         """Return `n` relabelled transitions: of what was practised, of the dataset, or of both by ``offline_share``."""
-        if self.offline is None:
-            parts = [self.draw(self.replay, n)]
-        elif not self.replay.size:
-            parts = [self.draw(self.offline, n)]
-        else:
-            old = round(n * self.settings.offline_share)
-            parts = [self.draw(replay, rows) for replay, rows in ((self.offline, old), (self.replay, n - old)) if rows]
+        old = 0 if self.offline is None else round(n * self.settings.offline_share) if self.replay.size else n
+        parts = [self.draw(replay, rows) for replay, rows in ((self.offline, old), (self.replay, n - old)) if replay is not None and rows]
         arrays = parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return Batch(**{name: torch.from_numpy(np.ascontiguousarray(array)).to(self.settings.device) for name, array in arrays.items()})
+        on_device = {name: torch.from_numpy(np.ascontiguousarray(array)).to(self.settings.device) for name, array in arrays.items()}
+        return Batch(**on_device, demos=old)
 
     def draw(self, replay: Replay, n: int) -> dict[str, NDArray[Any]]:
         """Return `n` relabelled transitions of `replay` as the arrays of a `Batch`, by their names there."""

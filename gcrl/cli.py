@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from envs.errors import UserError, unknown
 from gcrl.data_verbs import add_verbs
+from gcrl.interrupt import interrupted_after
 
 EPILOG = """examples:
   gcrl practice                                    the door, from images (experiment=door)
@@ -197,13 +198,15 @@ def _inspect(given: argparse.Namespace) -> int:
 
 
 def _collect(given: argparse.Namespace) -> int:
-    from gcrl.collect import collect
+    with interrupted_after():
+        from gcrl.collect import collect
 
     return _made(collect(given.overrides), given.json)
 
 
 def _goals(given: argparse.Namespace) -> int:
-    from gcrl.goals import make_goals
+    with interrupted_after():
+        from gcrl.goals import make_goals
 
     return _made(make_goals(given.overrides), given.json)
 

@@ -29,7 +29,7 @@ class Collection:
 
     policy: one of `POLICIES` or a run folder. noise, random_share: see `NoisyExpert`. random_hold: steps that a random action is held.
     play_goals: goals that play pursues from one reset to the next. simulators: stepped in lockstep by each worker. explore: whether a
-    practised policy explores.
+    practised policy explores. states: whether the environment's goal state is recorded at every row.
     """
 
     env_id: str
@@ -42,6 +42,7 @@ class Collection:
     random_hold: int = 1
     play_goals: int = 10
     explore: bool = False
+    states: bool = False
     run: str = field(default="", compare=False)  # the folder of a practised policy
 
     @property
@@ -60,6 +61,8 @@ class EpisodeMaker:
             for _ in range(1 if what.policy == "play" else what.simulators):
                 self.envs.append(envs.make(what.env_id, **what.env_arguments))
             self.env = self.envs[0]
+            if what.states and not (self.env.capabilities.goal_states and hasattr(self.env, "goal_state")):
+                raise UserError(f"states=true records goal states, which {what.env_id} does not have; expected states=false")
             self.draws_goals = self.env.capabilities.images and self.env.capabilities.render_state
             self.trained: Policy | None = self._practised() if what.run else None
             self.act = self._act()
@@ -85,7 +88,17 @@ class EpisodeMaker:
         goal_set, goals = self._goals(numbers, following=play and numbers.start > first)
         seeds = np.array([np.random.SeedSequence([self.what.seed, 4, number]).generate_state(1)[0] >> 1 for number in numbers], np.int64)
         limits = self._limits(numbers) if play else None
-        episodes = rollout(self.envs, self.act, goals, seeds, keep=lambda episode: play and numbers[episode] > first, limits=limits)
+        states: list[list[Any]] = [[] for _ in numbers]
+
+        def watch(episode: int, step: int, env: Any) -> None:
+            if self.what.states:
+                states[episode].append(env.goal_state())
+
+        keep = lambda episode: play and numbers[episode] > first  # noqa: E731
+        episodes = rollout(self.envs, self.act, goals, seeds, keep=keep, watch=watch, limits=limits)
+        if self.what.states:
+            rows = episodes.actions.shape[1] + 1
+            episodes.states = np.array([seen + [seen[-1]] * (rows - len(seen)) for seen in states])
         reached = episodes.observations["achieved_goal"][:, 1:]
         wanted = np.broadcast_to(goal_set.achieved[:, None], reached.shape).copy()
         episodes.rewards = np.asarray(self.env.compute_reward(reached, wanted, {}), np.float32)
@@ -98,8 +111,10 @@ class EpisodeMaker:
 
     def header(self, what: Collection) -> Header:
         """Return what the dataset of `what` says about itself; this maker may have fewer simulators."""
+        env: Any = self.env
         goal_dim = self._goals(range(1))[1].params.shape[1]
-        config = {name: getattr(what, name) for name in what.__dataclass_fields__ if name not in ("env_id", "env_arguments", "run")}
+        elsewhere = ("env_id", "env_arguments", "states", "run")  # states: in the header, which files from before they existed lack
+        config = {name: getattr(what, name) for name in what.__dataclass_fields__ if name not in elsewhere}
         return Header(
             what.env_id,
             what.env_arguments,
@@ -112,6 +127,7 @@ class EpisodeMaker:
             git_revision=git_revision() or "",
             sampler="the task's own goals",
             provenance=self.provenance,
+            state_dim=len(env.goal_state()) if what.states else 0,
         )
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ class Episodes:
     goals: (n, k) float32 what the policy was conditioned on. goal_rows: (n,) source rows in replay, -1 otherwise.
     goal_images: (n, H, W, 3) uint8 or None. goal_achieved: (n, g), NaN where unknown, or None.
     rewards: (n, T) float32, filled by the learner from the practised goal.
+    states: (n, T+1, m) the environment's goal state at every row, or None where it was not recorded.
     aborted: why the robot stopped, once for each episode that it ended early; none in a simulator.
     epoch, provenance: where the episodes came from ("practice", "random", "scripted", "real", "imagined").
     """
@@ -37,6 +38,7 @@ class Episodes:
     epoch: int = 0
     provenance: str = "practice"
     aborted: tuple[str, ...] = ()
+    states: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from envs.api import TaskEnv
 from envs.errors import UserError
 from gcrl.batches import Batches
+from gcrl.demonstrations import DemoResets, check_demonstrations
 from gcrl.divergence import diverging
 from gcrl.episodes import Episodes
 from gcrl.finite import NotFinite, raised_by, require_finite
@@ -46,6 +47,8 @@ class Learner:
         self.dataset = load_offline(settings, self.env, self.representation) if settings.dataset else None
         self.offline = self.dataset.train if self.dataset else None
         self.offline_digest = self.dataset.digest if self.dataset else ""
+        check_demonstrations(settings, self.offline)
+        self.demo_resets = DemoResets(settings, self.env, self.offline) if self.practice.demo_resets and self.offline else None
         self.generator = np.random.default_rng([settings.seed, 1])
         self.batches = self.batches_of(self.replay, self.offline, self.generator)
         self.fitted = not self.representation.needs_fit

@@ -75,7 +75,7 @@ class Practice:
         if self.deadline and self.wall >= self.deadline:
             self.deadline += self.wall  # a run that used its time up and is resumed is given as much again
         self.progress = Progress(self.epochs, self.epoch, self.env_steps, max(0.0, self.deadline - self.wall))
-        self.interrupt = Interrupt(self.progress.say)
+        self.interrupt = Interrupt("stopping after this epoch, with a checkpoint and a report", self.progress.say)
         if needed:
             self.progress.say(f"will write about {needed / 1e6:.0f} MB to {self.folder}")
         self.started = time.perf_counter() - self.wall

@@ -52,4 +52,11 @@ def begin_process() -> None:
     """Set up a process that acts: Ctrl-C is its parent's, who decides when it ends; SIGTERM lets simulators remove their files."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    sys.unraisablehook = _quietly
     torch.set_num_threads(1)
+
+
+def _quietly(unraisable: Any) -> None:
+    """Report an exception that Python drops, but for the end by SIGTERM: whoever sent that makes sure of it."""
+    if not isinstance(unraisable.exc_value, SystemExit):
+        sys.__unraisablehook__(unraisable)

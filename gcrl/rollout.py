@@ -61,7 +61,7 @@ def reset_options(goals: Goals, index: int, keep_state: bool) -> dict[str, Any]:
     options: dict[str, Any] = {"keep_state": True} if keep_state else {}
     if goals.achieved is not None and np.isfinite(goals.achieved[index]).all():
         options["goal"] = np.asarray(goals.achieved[index])
-    if goals.starts is not None and not keep_state:
+    if goals.starts is not None and not keep_state and np.isfinite(goals.starts[index]).all():
         options["start"] = goals.starts[index]
     return options
 

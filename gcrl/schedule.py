@@ -119,13 +119,16 @@ def request_of(learner: Learner, epoch: int, states: list[bytes] | None, env_ste
     goals = None
     if epoch >= offline:
         goals = learner.warmup_goals(n, epoch) if warmup else learner.propose(n, epoch)
+    keep = kept_scenes(practice, max(0, epoch - offline))
+    if goals is not None and learner.demo_resets is not None and not warmup:
+        goals = learner.demo_resets(goals, keep, learner.generator)
     return Request(
         epoch,
         learner.policy.snapshot(),
         goals,
         episode_seeds(learner.settings.seed, epoch, n),
         practice.warmup if warmup else "policy",
-        kept_scenes(practice, max(0, epoch - offline)),
+        keep,
         states,
         evaluations_due(learner.settings, epoch),
         learner.fits,

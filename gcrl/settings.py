@@ -17,6 +17,7 @@ class Practice:
     warmup: str = "random"  # how they act: random, or stay (the policy commanded to stay where the episode starts)
     random_hold: int = 1  # a random action is held for this many steps (5 makes exploration easy)
     reset_every: int = 1  # episodes per simulator between scene resets; 0: never (reset-free)
+    demo_resets: float = 0.0  # share of the policy's episodes that begin in a state of the dataset, toward the end of that episode
     simulators: int = 8  # simulators stepped in lockstep by the collector process; 1 for a robot
     inputs: tuple[str, ...] = ("latent", "proprioception")  # what the policy sees beside the goal
     capacity: int = 200_000  # replay size in rows (frames)
@@ -62,6 +63,6 @@ class Settings:
     actor_goals: dict[str, float] = field(default_factory=dict)  # the same for the goals that actors improve toward; {}: those of relabel
     dataset: str = ""  # a file of episodes to learn from before and while practising; "": none
     offline_updates: int = 0  # agent updates on the dataset before practice begins
-    offline_share: float = 0.5  # of each minibatch that comes from the dataset once practice has begun
+    offline_share: float = 0.5  # of each minibatch that comes from the dataset (demonstrations) once practice has begun
     offline_validation: float = 0.0  # of the dataset's episodes held out (its own split `valid` instead, if it has one); 0: none
     init_from: str = ""  # a run folder whose networks this run starts with; "": none

@@ -20,7 +20,7 @@ class Goals:
     rows: (n,) int64 source rows in replay; -1 where the goal was imagined or commanded.
     images: (n, H, W, 3) uint8: the source frame, the decoded picture of an imagined goal, or None without pictures.
     achieved: (n, g) the goal in the environment's goal space; NaN where unknown (imagined); None if never known.
-    starts: (n, m) goal states in which the episodes of commanded goals begin; None: where any reset leads.
+    starts: (n, m) goal states in which the episodes of commanded goals begin; None, or NaN in a row: where any reset leads.
     """
 
     params: Floats

@@ -67,11 +67,13 @@ class PointMass:
             positions[:, t + 1] = np.clip(positions[:, t] + self.step_size * actions[:, t], -1, 1)
         return positions, actions, goals
 
-    def batch(self, positions: np.ndarray, actions: np.ndarray, goals: np.ndarray, rng: np.random.Generator, rows: int) -> Batch:
-        """Draw transitions; four of five goals become a position that the episode reached later (HER, strategy "future")."""
+    def batch(
+        self, positions: np.ndarray, actions: np.ndarray, goals: np.ndarray, rng: np.random.Generator, rows: int, hindsight: float = 0.8
+    ) -> Batch:
+        """Draw transitions; that share of the goals becomes a position that the episode reached later (HER, strategy "future")."""
         e, t = rng.integers(len(positions), size=rows), rng.integers(self.horizon, size=rows)
         future = positions[e, rng.integers(t + 1, self.horizon + 1)]
-        goal = np.where(rng.random((rows, 1)) < 0.8, future, goals[e])
+        goal = np.where(rng.random((rows, 1)) < hindsight, future, goals[e])
         after = positions[e, t + 1]
         reached = np.linalg.norm(after - goal, axis=-1) < self.radius
         return tensors(positions[e, t], actions[e, t], reached - 1.0, after, np.zeros(rows), goal)
@@ -95,6 +97,37 @@ def test_point_mass_with_sparse_rewards_is_solved_by_hindsight(cls: type[SAC] | 
         data = tuple(np.concatenate(pair) for pair in zip(data, task.episodes(agent, rng, 8, "explore")))
     assert untrained < 0.3
     assert success() > 0.9
+
+
+@pytest.mark.parametrize("cls", [SAC, TD3])
+def test_demonstrations_solve_a_point_mass_that_rewards_alone_do_not(cls: type[SAC] | type[TD3]) -> None:
+    """Without hindsight, rewards are too rare to learn from so soon; twenty demonstrations show where they are."""
+    task, shown = PointMass(), np.random.default_rng(3)
+    straight = np.zeros((20, task.horizon + 1, 2), np.float32)
+    straight[:, 0] = shown.uniform(-1, 1, (20, 2))
+    aims = shown.uniform(-1, 1, (20, 2)).astype(np.float32)
+    moves = np.zeros((20, task.horizon, 2), np.float32)
+    for t in range(task.horizon):
+        moves[:, t] = np.clip((aims - straight[:, t]) / task.step_size, -1, 1)
+        straight[:, t + 1] = straight[:, t] + task.step_size * moves[:, t]
+
+    def success(weight: float) -> float:
+        rng = np.random.default_rng(1)
+        agent: Any = cls(2, 2, BOX, seed=0, hidden=(64, 64), discount=0.9, tau=0.02, reward_range=(-1.0, 0.0), bc_weight=weight)
+        data = task.episodes(agent, rng, 16, "random")
+        for _ in range(2):
+            for _ in range(300):
+                practised = task.batch(*data, rng, 96, hindsight=0.0)
+                demos = task.batch(straight, moves, aims, rng, 32, hindsight=0.0)
+                parts = zip(vars(demos).values(), vars(practised).values())
+                batch = Batch(*(torch.cat(pair) for pair in parts if isinstance(pair[0], torch.Tensor)), demos=32)
+                agent.update(batch if weight else practised)
+            data = tuple(np.concatenate(pair) for pair in zip(data, task.episodes(agent, rng, 8, "explore")))
+        positions, _, goals = task.episodes(agent, np.random.default_rng(2), 100, "greedy")
+        return float((np.linalg.norm(positions[:, -1] - goals, axis=-1) < task.radius).mean())
+
+    assert success(0.0) < 0.2
+    assert success(1000.0) > 0.9
 
 
 VALUED = {"discount": 0.9, "tau": 0.02}

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
+import weakref
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,6 +19,7 @@ from file_cases import differing
 from run_cases import Command, finish_steps, settings
 
 import envs
+from envs.bitflip import BitFlipEnv
 from envs.errors import UserError
 from gcrl import cli
 from gcrl.collect import collect
@@ -172,12 +176,53 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(undisturbed: Path, tmp_
         time.sleep(0.05)
     os.kill(command.process.pid, signal.SIGINT)
     assert command.wait() == 130, command.said
+    assert "stopping after the episodes in progress; press Ctrl-C again to stop at once" in command.said
     assert "the same command with resume=true makes the others" in command.said
     assert "Traceback" not in command.said
     with Reader(path) as reader:
         done = reader.episodes([0, 1])
     with Reader(undisturbed) as reader:
         assert np.array_equal(reader.episodes([0, 1]).observations["image"], done.observations["image"])
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_episodes_in_progress(tmp_path: Path) -> None:
+    path = tmp_path / "data.h5"
+    endless = ["env=push", "env.image_size=0", "env.horizon=999999", "episodes=4", "simulators=2", "workers=2", f"out={path}"]
+    command = Command(tmp_path / "run", "collect", *endless)
+    deadline = time.monotonic() + 60
+    while len(crew := workers_of(command.process.pid)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for _ in range(2):
+        os.kill(command.process.pid, signal.SIGINT)
+        while "press Ctrl-C again" not in command.said and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert command.wait() == 130, command.said
+    assert "0 of 4 episodes are in" in command.said
+    assert "Traceback" not in command.said
+    assert not psutil.wait_procs(crew, timeout=20)[1]
+
+
+def test_ctrl_c_that_comes_while_a_weak_reference_dies_is_not_lost(tmp_path: Path) -> None:
+    """Python drops what is raised there."""
+    with pytest.raises(KeyboardInterrupt):
+        collect(["env=test_collect:InterruptedBits", *BITS[1:], f"out={tmp_path / 'bits.h5'}"])
+    with Reader(tmp_path / "bits.h5") as reader:
+        assert len(reader) == 8  # of 12; it came in the second piece
+
+
+class InterruptedBits(BitFlipEnv):
+    """An environment in which Ctrl-C is pressed at the worst moment of the fifth reset."""
+
+    resets = 0
+
+    def reset(self, **arguments: Any) -> Any:
+        InterruptedBits.resets += 1
+        if InterruptedBits.resets == 5:
+            something = threading.Thread()
+            reference = weakref.ref(something, lambda _: os.kill(os.getpid(), signal.SIGINT))
+            del something
+            assert reference() is None
+        return super().reset(**arguments)
 
 
 def workers_of(pid: int) -> list[psutil.Process]:
@@ -215,6 +260,7 @@ MISTAKES = [
     (["env=push", "episodes=2", "out=no/such/folder.h5"], "is not a folder; expected an existing one"),
     (["env=push", "episodes=2", "out={}", "resume=true", "overwrite=true"], "contradict each other"),
     (["env=push", "episodes=2,3", "out={}"], "names several values"),
+    (["env=stand_in", "policy=random", "episodes=2", "out={}"], "simulators=8, but there is only one of gcrl/StandIn-v0"),
 ]
 
 

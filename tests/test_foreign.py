@@ -63,9 +63,10 @@ def test_gymnasium_robotics_keeps_the_contract(env_id: str) -> None:
     env.close()
 
 
-def test_panda_gym_keeps_the_contract() -> None:
+def test_panda_gym_keeps_the_contract_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("panda_gym")
     env = envs.make("PandaReach-v3")
+    assert capfd.readouterr().out == ""
     assert check_env(env) == []
     assert not env.capabilities.state
     with pytest.raises(UserError, match=r"PandaReach-v3 has no exact state"):

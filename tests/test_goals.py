@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ PUSH = ["env=push", "env.image_size=16", "n=20", "seed=5"]
 
 class NamedPush(PushEnv):
     """Push that names its objects and tasks, as tasks with several of them do."""
+
+    skills = ("lift", "left", "right")
 
     def goal_objects(self, goals: Any) -> list[list[str]]:
         return [["red puck"] for _ in range(len(goals))]
@@ -108,9 +112,24 @@ def test_killed_work_resumes_to_the_same_goals(undisturbed: Path, tmp_path: Path
     assert sorted(item.suffix for item in tmp_path.iterdir()) == [".h5", ".png", ".png", ".said"]
 
 
+def test_ctrl_c_keeps_the_goals_that_are_done_and_resuming_makes_the_others(undisturbed: Path, tmp_path: Path) -> None:
+    path = tmp_path / "goals.h5"
+    command = Command(tmp_path / "run", "goals", *PUSH, f"out={path}")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "goals.h5.parts").is_dir() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(command.process.pid, signal.SIGINT)
+    assert command.wait() == 130, command.said
+    assert "stopping after the goals in progress; press Ctrl-C again to stop at once" in command.said
+    assert f"of 20 goals are in {path}.parts; the same command with resume=true makes the others" in command.said
+    assert "Traceback" not in command.said
+    make_goals([*PUSH, f"out={path}", "resume=true"])
+    assert differing(undisturbed, path) == []
+
+
 def test_several_cameras_see_one_goal_and_a_task_names_objects_and_skills(tmp_path: Path) -> None:
     path = tmp_path / "goals.h5"
-    make_goals(["env=test_goals:NamedPush", "env.image_size=24", "n=6", "cameras=[top,side]", f"out={path}"])
+    made = make_goals(["env=test_goals:NamedPush", "env.image_size=24", "n=6", "cameras=[top,side]", f"out={path}"])
     env: Any = envs.make("gcrl/Push-v0", image_size=24, camera="top")
     with GoalFile(path) as file:
         assert file.header.cameras == ["top", "side"]
@@ -125,6 +144,8 @@ def test_several_cameras_see_one_goal_and_a_task_names_objects_and_skills(tmp_pa
             assert np.array_equal(top.images[index], observation["image"])
         assert [json.loads(text) for text in file.read("objects", rows)] == [["red puck"]] * 6
         assert file.read("task", rows).tolist() == ["left" if achieved[3] > 0 else "right" for achieved in top.achieved]
+        tasks = file.read("task", rows).tolist()
+        assert made["goals_per_skill"] == {"lift": 0, "left": tasks.count("left"), "right": tasks.count("right")}
         with pytest.raises(UserError, match="did you mean 'side'"):
             file.goals(camera="sid")
     with h5py.File(path) as plain:
@@ -209,6 +230,8 @@ def test_photos_become_goals_cropped_to_the_middle_square_or_as_told(album: Path
         with pytest.raises(UserError, match=expected):
             make_goals(["env=push", "env.image_size=16", f"photos={album}", f"out={tmp_path / 'goals.h5'}", *more])
         assert (tmp_path / "goals.h5").read_bytes() == before
+    with pytest.raises(UserError, match="lies among the photos"):
+        make_goals(["env=push", f"photos={album}", f"out={album / 'a.png'}", "overwrite=true"])
     make_goals(["env=push", "env.image_size=16", f"photos={album}", f"out={tmp_path / 'left.h5'}", "crop=[0,0,10,20]"])
     with GoalFile(tmp_path / "left.h5") as file:
         images = file.goals().images
@@ -219,6 +242,9 @@ def test_photos_become_goals_cropped_to_the_middle_square_or_as_told(album: Path
 def test_an_unreadable_photo_is_named_in_one_line(album: Path, tmp_path: Path) -> None:
     (album / "broken.png").write_bytes((album / "a.png").read_bytes()[:40])
     with pytest.raises(UserError, match=r"cannot read the photo .*broken\.png"):
+        make_goals(["env=push", f"photos={album}", f"out={tmp_path / 'goals.h5'}"])
+    (album / "broken.png").write_text("no picture")
+    with pytest.raises(UserError, match=r"broken\.png: it is no picture, whatever its name says; expected a png or jpg picture"):
         make_goals(["env=push", f"photos={album}", f"out={tmp_path / 'goals.h5'}"])
     (album / "broken.png").unlink()
     with pytest.raises(UserError, match=r"a\.png is 40 x 20 pixels, crop=\[30, 0, 20, 20\] does not lie within"):
@@ -282,6 +308,13 @@ def test_what_is_there_is_refused_resumed_or_replaced(undisturbed: Path, tmp_pat
     assert ended.value.code == 0
     assert json.loads(capsys.readouterr().out)["goals"] == 4
     path.unlink()
+    mine = tmp_path / "mine.h5.parts" / "letter.txt"  # a folder that happens to have the name of unfinished work
+    mine.parent.mkdir()
+    mine.write_text("dear")
+    for more in ([], ["resume=true"], ["overwrite=true"]):
+        with pytest.raises(UserError, match="is no unfinished work of gcrl goals; expected it moved away"):
+            make_goals([*few[:2], "n=2", f"out={tmp_path / 'mine.h5'}", *more])
+    assert mine.read_text() == "dear"
     with pytest.raises(UserError, match=r"goals_coverage\.png exists"):  # a picture beside it may be somebody's
         make_goals([*few, "n=3"])
 

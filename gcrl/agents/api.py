@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -21,7 +21,8 @@ class Batch:
     inputs, next_inputs: (B, i). actions: (B, a) float, or (B,) int64 for discrete actions. rewards, terminated: (B,) float32.
     goals: (B, k). actor_goals: (B, k), what the policy is improved toward where that differs from what values are learnt for, as in
     OGBench; None: `goals`. discounts: (B,), what values of the next inputs count for where `rewards` are sums over several steps
-    and `next_inputs` come after them (n-step returns); None: the agent's discount.
+    and `next_inputs` come after them (n-step returns); None: the agent's discount. demos: the number of
+    rows, the first ones, that come from a dataset rather than from practice.
     """
 
     inputs: torch.Tensor
@@ -32,6 +33,7 @@ class Batch:
     goals: torch.Tensor
     actor_goals: torch.Tensor | None = None
     discounts: torch.Tensor | None = None
+    demos: int = field(default=0, kw_only=True)
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import Ensemble, GaussianAgent
+from gcrl.agents.imitation import Imitation
 from gcrl.agents.losses import advantage_weighted_loss, finite_check, td_loss, td_target
 from gcrl.agents.networks import Critics, OfflineActor
 from gcrl.agents.state import adam
@@ -46,6 +47,8 @@ class AWAC(GaussianAgent, Ensemble):
         inverse_temperature: float = 3.0,
         layer_norm: bool = False,
         reward_range: Sequence[float] | None = None,
+        bc_weight: float = 0.0,
+        q_filter: bool = True,
     ) -> None:
         super().__init__(
             input_dim,
@@ -64,6 +67,7 @@ class AWAC(GaussianAgent, Ensemble):
         )
         self.inverse_temperature = inverse_temperature
         self.bounds = value_range(self.name, reward_range, discount)
+        self.imitate = Imitation(self.name, bc_weight, q_filter)
         self.actor = OfflineActor(self.dim, self.range.dim, self.hidden, self.weights).to(device)
         self.critics = Critics(critics, self.dim + self.range.dim, self.hidden, self.weights, layer_norm=layer_norm).to(device)
         self.target_critics = frozen_copy(self.critics)
@@ -90,7 +94,8 @@ class AWAC(GaussianAgent, Ensemble):
             # One pass for both halves of the advantage.
             both = self.critics(torch.cat([torch.cat([toward, toward]), torch.cat([taken, self.sample(toward)])], -1)).amin(0)
             advantage = both[: len(toward)] - both[len(toward) :]
-        loss, of_actor = advantage_weighted_loss(self.actor.log_prob(toward, taken), advantage, self.inverse_temperature)
+        own = advantage_weighted_loss(self.actor.log_prob(toward, taken), advantage, self.inverse_temperature)
+        loss, of_actor = self.imitate(own, batch.demos, toward, taken, self.actor.mode, self.critics)
         self.learner.step("actor", loss)
         self.targets.step()
         self.learner.updates += 1

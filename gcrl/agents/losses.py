@@ -92,6 +92,17 @@ def clone_loss(log_prob: Tensor) -> Loss:
     return loss, {"actor_loss": loss.detach()}
 
 
+def demonstration_loss(policy: Tensor, shown: Tensor, kept: Tensor | None) -> Loss:
+    """Return E[|π(s, g) - a|²] over D demonstrated rows, for actions (D, a) in [-1, 1]; rows that are not `kept` (D,) bool count as 0.
+
+    Nair et al. 2018, "Overcoming exploration in reinforcement learning with demonstrations", sections IV-B and (for `kept`) IV-C.
+    """
+    error = (policy - shown).square().sum(-1)
+    share = torch.ones_like(error) if kept is None else kept.to(error.dtype)
+    loss = (share * error).mean()
+    return loss, {"bc_loss": loss.detach(), "bc_kept": share.mean()}
+
+
 def finite_check(metrics: Mapping[str, Tensor]) -> Tensor:
     """Return the sum of all losses among `metrics` (0-d): finite exactly when each of them is."""
     losses = [value for name, value in metrics.items() if name.endswith("_loss")]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import Ensemble, GaussianAgent
+from gcrl.agents.imitation import Imitation
 from gcrl.agents.losses import finite_check, sac_actor_loss, td_loss, td_target, temperature_loss
 from gcrl.agents.networks import Critics, GaussianActor, Temperature
 from gcrl.agents.state import adam
@@ -25,6 +26,7 @@ class SAC(GaussianAgent, Ensemble):
     n_step: rewards of so many steps are summed before the target critics are asked (no correction for the data's policy, no entropy
     bonus between). layer_norm: in the critics.
     reward_range: where rewards are known to lie, targets are clipped to what they can sum to (no room for an entropy bonus above).
+    bc_weight, q_filter: cloning of demonstrations, as in `Imitation`.
     Raises `UserError` for an action space that is not a bounded Box and for hyperparameters out of range.
     """
 
@@ -49,6 +51,8 @@ class SAC(GaussianAgent, Ensemble):
         target_entropy: float | None = None,
         layer_norm: bool = False,
         reward_range: Sequence[float] | None = None,
+        bc_weight: float = 0.0,
+        q_filter: bool = True,
     ) -> None:
         super().__init__(
             input_dim,
@@ -67,6 +71,7 @@ class SAC(GaussianAgent, Ensemble):
         )
         self.target_entropy = -float(self.range.dim) if target_entropy is None else target_entropy
         self.bounds = value_range(self.name, reward_range, discount)
+        self.imitate = Imitation(self.name, bc_weight, q_filter)
         self.actor = GaussianActor(self.dim, self.range.dim, self.hidden, self.weights).to(device)
         self.critics = Critics(critics, self.dim + self.range.dim, self.hidden, self.weights, layer_norm=layer_norm).to(device)
         self.target_critics = frozen_copy(self.critics)
@@ -90,12 +95,14 @@ class SAC(GaussianAgent, Ensemble):
             next_actions, next_log_prob = self.actor.sample(after, noise[1])
             next_values = self.target_critics(torch.cat([after, next_actions], -1)).amin(0) - temperature * next_log_prob
             target = td_target(batch.rewards, batch.terminated, next_values, self.next_discount(batch), self.bounds)
-        values = self.critics(torch.cat([now, self.range.to_unit(batch.actions)], -1))
+        taken = self.range.to_unit(batch.actions)
+        values = self.critics(torch.cat([now, taken], -1))
         loss, metrics = td_loss(values, target)
         self.learner.step("critics", loss)
 
         actions, log_prob = self.actor.sample(now, noise[0])
-        actor_loss, of_actor = sac_actor_loss(self.critics(torch.cat([now, actions], -1), frozen=True), log_prob, temperature)
+        own = sac_actor_loss(self.critics(torch.cat([now, actions], -1), frozen=True), log_prob, temperature)
+        actor_loss, of_actor = self.imitate(own, batch.demos, now, taken, self.actor.mode, self.critics)
         entropy_loss, of_temperature = temperature_loss(self.temperature.log, log_prob, self.target_entropy)
         metrics |= of_actor | of_temperature
         # The two share no parameter, so one step down their sum is a step down each, for the price of one.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gcrl.agents.api import Batch, Floats, Metrics
 from gcrl.agents.base import Ensemble, GoalAgent
+from gcrl.agents.imitation import Imitation
 from gcrl.agents.inference import ACT_ROWS, in_chunks
 from gcrl.agents.losses import deterministic_actor_loss, finite_check, td_loss, td_target
 from gcrl.agents.networks import Critics, DeterministicActor
@@ -30,6 +31,7 @@ class TD3(GoalAgent, Ensemble):
     target_noise, target_noise_clip: smoothing of the target action. policy_delay: critic updates per actor update.
     action_l2: weight of the mean squared action in the actor's loss. tau: Polyak step of the target networks. n_step: as in `SAC`.
     layer_norm: in the critics. reward_range: where rewards are known to lie, targets are clipped to what they can sum to.
+    bc_weight, q_filter: cloning of demonstrations, as in `Imitation`.
     Raises `UserError` for an action space that is not a bounded Box and for hyperparameters out of range.
     """
 
@@ -56,6 +58,8 @@ class TD3(GoalAgent, Ensemble):
         action_l2: float = 0.0,
         layer_norm: bool = False,
         reward_range: Sequence[float] | None = None,
+        bc_weight: float = 0.0,
+        q_filter: bool = True,
     ) -> None:
         super().__init__(
             input_dim,
@@ -81,6 +85,7 @@ class TD3(GoalAgent, Ensemble):
         self.target_noise, self.target_noise_clip = target_noise, target_noise_clip
         self.exploration_noise, self.random_actions = exploration_noise, random_actions
         self.bounds = value_range(self.name, reward_range, discount)
+        self.imitate = Imitation(self.name, bc_weight, q_filter)
         self.actor = DeterministicActor(self.dim, self.range.dim, self.hidden, self.weights).to(device)
         self.critics = Critics(critics, self.dim + self.range.dim, self.hidden, self.weights, layer_norm=layer_norm).to(device)
         self.target_actor = frozen_copy(self.actor)
@@ -111,7 +116,8 @@ class TD3(GoalAgent, Ensemble):
             next_actions = self._smoothed(self.target_actor(after))
             next_values = self.target_critics(torch.cat([after, next_actions], -1)).amin(0)
             target = td_target(batch.rewards, batch.terminated, next_values, self.next_discount(batch), self.bounds)
-        values = self.critics(torch.cat([now, self.range.to_unit(batch.actions)], -1))
+        taken = self.range.to_unit(batch.actions)
+        values = self.critics(torch.cat([now, taken], -1))
         loss, metrics = td_loss(values, target)
         self.learner.step("critics", loss)
 
@@ -119,7 +125,8 @@ class TD3(GoalAgent, Ensemble):
         if self.learner.updates % self.policy_delay == 0 or self.learner.measuring:
             actions = self.actor(now)
             first = self.critics(torch.cat([now, actions], -1), frozen=True, members=1)[0]
-            loss, more = deterministic_actor_loss(first, actions, self.action_l2)
+            own = deterministic_actor_loss(first, actions, self.action_l2)
+            loss, more = self.imitate(own, batch.demos, now, taken, self.actor, self.critics)
             metrics |= more
             self.learner.step("actor", loss)
             self.targets.step()

@@ -64,6 +64,8 @@ def _layout(file: Any, header: Header, report: Report) -> bool:
         expected[f"steps/observation/{key}"] = (space.shape or (), stored_dtype(space))
     expected["steps/action"] = (header.action_space.shape or (), stored_dtype(header.action_space))
     expected |= {f"steps/{name}": ((), np.dtype(kind)) for name, kind in STEP_COLUMNS.items()}
+    if header.state_dim:
+        expected["steps/state"] = ((header.state_dim,), np.dtype(np.float64))
     expected |= {f"episodes/{name}": ((), np.dtype(kind)) for name, kind in EPISODE_COLUMNS.items()}
     expected |= {"episodes/start": ((), np.dtype(np.int64)), "episodes/provenance": ((), np.dtype(np.int8))}
     if "achieved_goal" not in header.observation_space.spaces:
@@ -99,8 +101,7 @@ def _extents(file: Any, header: Header, starts: Rows, lengths: Rows, report: Rep
         report.add("counter", f"/episodes, episode {first}", what, len(bad))
     ends = starts + lengths + 1
     sound = (lengths >= 1) & (starts >= 0)
-    names = [f"observation/{key}" for key in header.stored_keys()] + ["action", *STEP_COLUMNS]
-    for name in names:
+    for name in header.step_columns():
         rows = len(file["steps"][name])
         short = np.flatnonzero(ends > rows)
         if len(short):

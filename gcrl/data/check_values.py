@@ -72,13 +72,13 @@ def _check_batch(file: Any, header: Header, part: Rows, starts: Rows, lengths: R
         tally.note("unreadable", f"/steps/{name}", "cannot be read", bad, place)
         return values
 
-    for key in header.stored_keys():
-        if is_picture(header.observation_space[key]):
-            _note_pictures(file["steps/observation"][key], rows, f"/steps/observation/{key}", tally, place)
+    for name in [*(f"observation/{key}" for key in header.stored_keys()), *["state"] * bool(header.state_dim)]:
+        if name != "state" and is_picture(header.observation_space[name.removeprefix("observation/")]):
+            _note_pictures(file["steps"][name], rows, f"/steps/{name}", tally, place)
             continue
-        values = read(f"observation/{key}")
+        values = read(name)
         if values is not None:
-            tally.note("nan", f"/steps/observation/{key}", "is NaN or infinite", ~_finite(values), place)
+            tally.note("nan", f"/steps/{name}", "is NaN or infinite", ~_finite(values), place)
     actions = read("action")
     if actions is not None:
         finite = _finite(actions)

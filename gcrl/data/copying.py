@@ -9,7 +9,7 @@ import numpy as np
 
 from gcrl.data.check_values import batches
 from gcrl.data.reader import Reader, read_rows
-from gcrl.data.schema import EPISODE_COLUMNS, STEP_COLUMNS
+from gcrl.data.schema import EPISODE_COLUMNS
 from gcrl.data.writer import Columns, Writer
 from representations.api import Rows
 
@@ -19,8 +19,7 @@ AT_ONCE = 64 << 20  # bytes of raw rows held in memory
 def stored_columns(reader: Reader, chosen: Rows) -> tuple[Columns, Columns, Columns]:
     """Return the columns of ``/steps``, ``/goals`` and ``/episodes`` of the episodes `chosen`, as `Writer.append_columns` takes them."""
     rows = reader.episode_rows(chosen)
-    names = [f"observation/{key}" for key in reader.header.stored_keys()] + ["action", *STEP_COLUMNS]
-    steps = {name: read_rows(reader.file["steps"][name], rows) for name in names}
+    steps = {name: read_rows(reader.file["steps"][name], rows) for name in reader.header.step_columns()}
     names = ["params", "achieved", "row", *["image"] * reader.header.image_goal]
     goals = {name: read_rows(reader.file["goals"][name], chosen) for name in names}
     return steps, goals, {name: reader.column(name)[chosen] for name in [*EPISODE_COLUMNS, "provenance"]}
@@ -39,7 +38,6 @@ def parts(reader: Reader, chosen: Rows) -> Iterator[Rows]:
 
 
 def row_bytes(reader: Reader) -> int:
-    """Return the bytes of one frame, uncompressed: observation, action and flags."""
-    items: list[Any] = [reader.file["steps/observation"][key] for key in reader.header.stored_keys()]
-    items += [reader.file["steps"][name] for name in ("action", *STEP_COLUMNS)]
+    """Return the bytes of one frame, uncompressed: observation, action, flags and state."""
+    items: list[Any] = [reader.file["steps"][name] for name in reader.header.step_columns()]
     return sum(item.dtype.itemsize * int(np.prod(item.shape[1:])) for item in items)

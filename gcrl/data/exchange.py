@@ -39,7 +39,7 @@ def export(
         if not len(chosen):
             raise UserError(f"{path} has no episodes{f' in split {split}' if split else ''} to export")
         wanted = _keys(reader, keys, target)
-        lost = target.losses(reader, chosen, wanted)
+        lost = target.losses(reader, chosen, wanted) + ["the environment's states"] * bool(reader.header.state_dim)
         if lost and not lossy:
             raise UserError(f"format {format} has no place for {'; '.join(lost)}; give --lossy to leave that out")
         size = int(target.growth * Path(path).stat().st_size)

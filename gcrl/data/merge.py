@@ -19,7 +19,7 @@ from gcrl.data.reader import Reader
 from gcrl.data.schema import Header
 from gcrl.data.writer import Writer
 
-MUST_AGREE = ("env_id", "observation_space", "action_space", "goal_dim", "image_goal", "aliases")
+MUST_AGREE = ("env_id", "observation_space", "action_space", "goal_dim", "image_goal", "aliases", "state_dim")
 ONE_EACH = ("env_arguments", "factors")  # a header holds one value, so that the others are lost
 SAYS = (*ONE_EACH, "config", "git_revision", "sampler", "provenance")
 

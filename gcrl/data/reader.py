@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.errors import UserError, did_you_mean, unknown
-from gcrl.data.schema import EPISODE_COLUMNS, FORMAT, PROVENANCES, STEP_COLUMNS, VERSION, Header
+from gcrl.data.schema import EPISODE_COLUMNS, FORMAT, PROVENANCES, VERSION, Header
 from gcrl.episodes import Episodes
 from gcrl.ring import expand
 from representations.api import Rows
@@ -36,7 +36,7 @@ class Reader:
         n = len(self.file["episodes/start"])
         self.starts: Rows = self.file["episodes/start"][:n]
         self.lengths: Rows = self.file["episodes/length"][:n]
-        _check_extent(self.path, self.file, self.starts, self.lengths)
+        _check_extent(self.path, self.file, self.header, self.starts, self.lengths)
 
     def __len__(self) -> int:
         """Return the number of episodes."""
@@ -63,6 +63,13 @@ class Reader:
         if name not in self.file["goals"]:
             raise unknown("goal column", name, self.file["goals"])
         return read_rows(self.file["goals"][name], np.asarray(episodes, dtype=np.int64))
+
+    def states(self, rows: Rows) -> NDArray[np.float64]:
+        """Return the goal states (n, m) of the environment at `rows`; raises `UserError` where the dataset was made without."""
+        if not self.header.state_dim:
+            raise UserError(f"{self.path} has no states; expected a dataset made with gcrl collect ... states=true")
+        states: NDArray[np.float64] = read_rows(self.file["steps/state"], np.asarray(rows, dtype=np.int64))
+        return states
 
     def column(self, name: str) -> NDArray[Any]:
         """Return the per-episode column `name`: (episodes,)."""
@@ -91,9 +98,10 @@ class Reader:
         rows = self.starts[chosen][:, None] + within
         real = np.arange(horizon) < lengths[:, None]
         flat, place = np.unique(rows, return_inverse=True)
+        place = place.reshape(rows.shape)
 
         def steps(key: str) -> NDArray[Any]:
-            return self.read(key, flat)[place.reshape(rows.shape)]
+            return self.read(key, flat)[place]
 
         def masked(key: str) -> NDArray[Any]:
             values = steps(key)[:, :horizon]
@@ -113,6 +121,7 @@ class Reader:
             goal_images=read_rows(self.file["goals/image"], chosen) if self.header.image_goal else None,
             goal_achieved=read_rows(self.file["goals/achieved"], chosen),
             rewards=masked("reward"),
+            states=self.states(flat)[place] if self.header.state_dim else None,
             epoch=int(self.column("epoch")[first][0]) if len(first) else 0,
             provenance=provenance[int(self.column("provenance")[first][0])] if len(first) else self.header.provenance,
         )
@@ -189,8 +198,8 @@ def _header(path: Path, file: Any) -> Header:
         raise DamagedFile(
             f"{path} has a damaged header ({type(error).__name__}: {error}); expected the attributes of docs/datasets.md"
         ) from error
-    expected = [f"steps/observation/{key}" for key in [*header.stored_keys(), *header.aliases]]
-    expected += [f"steps/{name}" for name in ["action", *STEP_COLUMNS]] + ["mask", "goals/params", "goals/achieved", "goals/row"]
+    expected = [f"steps/{name}" for name in [*header.step_columns(), *(f"observation/{key}" for key in header.aliases)]]
+    expected += ["mask", "goals/params", "goals/achieved", "goals/row"]
     expected += [f"episodes/{name}" for name in ["start", "provenance", *EPISODE_COLUMNS]] + ["goals/image"] * header.image_goal
     for name in expected:
         if name not in file:
@@ -198,10 +207,10 @@ def _header(path: Path, file: Any) -> Header:
     return header
 
 
-def _check_extent(path: Path, file: Any, starts: Rows, lengths: Rows) -> None:
+def _check_extent(path: Path, file: Any, header: Header, starts: Rows, lengths: Rows) -> None:
     """Raise `UserError` unless every episode lies within the rows that the file holds."""
     end = int((starts + lengths).max(initial=-1)) + 1
-    sizes = [len(file["steps"][name]) for name in ["action", *STEP_COLUMNS]] + [len(item) for item in file["steps/observation"].values()]
+    sizes = [len(file["steps"][name]) for name in header.step_columns()]
     if len(lengths) < len(starts) or min(sizes) < end or lengths.min(initial=1) < 1 or starts.min(initial=0) < 0:
         raise DamagedFile(f"{path} is damaged: its episodes need {end} rows, it holds {min(sizes)}; expected a complete dataset")
 

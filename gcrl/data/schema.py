@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import h5py
@@ -28,6 +28,7 @@ class Header:
     goal_dim: k of ``/goals/params``. image_goal: whether ``/goals/image`` holds a picture an episode.
     aliases: observation keys that equal another one, stored once: ``{"achieved_goal": "observation"}``.
     factors: a name with its unit per entry of ``achieved_goal``. config: the run's settings.
+    state_dim: m of ``/steps/state``, the environment's goal state at every row; 0 where states were not recorded.
     git_revision, sampler, provenance: where the data come from.
     """
 
@@ -43,14 +44,20 @@ class Header:
     git_revision: str = ""
     sampler: str = ""
     provenance: str = "practice"
+    state_dim: int = 0
 
     def stored_keys(self) -> list[str]:
         """Return the observation keys that have a dataset of their own."""
         return [key for key in self.observation_space.spaces if key not in NOT_STORED and key not in self.aliases]
 
+    def step_columns(self) -> list[str]:
+        """Return the names of what is stored once a row, below ``/steps``."""
+        return [*(f"observation/{key}" for key in self.stored_keys()), "action", *STEP_COLUMNS, *["state"] * bool(self.state_dim)]
+
     def attributes(self) -> dict[str, Any]:
         """Return the root attributes: strings, numbers and JSON."""
         numbers = {"format_version": VERSION, "goal_dim": self.goal_dim, "image_goal": self.image_goal}
+        numbers |= {"state_dim": self.state_dim} if self.state_dim else {}
         texts = {"env_id": self.env_id, "git_revision": self.git_revision, "sampler": self.sampler, "provenance": self.provenance}
         described = {"observation_space": space_to_dict(self.observation_space), "action_space": space_to_dict(self.action_space)}
         nested = described | {"env_arguments": self.env_arguments, "aliases": self.aliases, "config": self.config}
@@ -58,20 +65,20 @@ class Header:
         return {"format": FORMAT} | numbers | texts | names | {key: json.dumps(value) for key, value in nested.items()}
 
     def as_json(self) -> dict[str, Any]:
-        """Return the attributes as plain JSON values, which `from_attributes` takes too: what other formats carry along."""
-        return {**self.attributes(), "factors": self.factors}
+        """Return the attributes as plain JSON values, which `from_attributes` takes too: what other formats carry along (no states)."""
+        return {**replace(self, state_dim=0).attributes(), "factors": self.factors}
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> Header:
         """Read back `attributes`; raises KeyError or ValueError where they are not a header's."""
-        values = {key: attributes[key] for key in cls.__dataclass_fields__}
+        values = {key: attributes[key] for key in cls.__dataclass_fields__ if key != "state_dim"}
         for key in ("env_arguments", "aliases", "config"):
             values[key] = json.loads(values[key])
         for key in ("observation_space", "action_space"):
             values[key] = space_from_dict(json.loads(values[key]))
         values["factors"] = [name.decode() if isinstance(name, bytes) else str(name) for name in values["factors"]]
         values["goal_dim"], values["image_goal"] = int(values["goal_dim"]), bool(values["image_goal"])
-        return cls(**values)
+        return cls(**values, state_dim=int(attributes.get("state_dim", 0)))
 
 
 def stored_dtype(space: spaces.Space[Any]) -> np.dtype[Any]:

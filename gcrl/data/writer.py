@@ -147,6 +147,10 @@ class Writer:
             padded[:, :horizon] = values
             padded[np.arange(n), episodes.lengths] = 0  # the last frame of an episode has no action
             rows[name] = padded[real]
+        if self.header.state_dim:
+            if episodes.states is None:
+                raise ValueError("this dataset keeps the environment's state with every row, but the episodes have none")
+            rows["state"] = episodes.states[real]
         return rows
 
     def _goal_rows(self, episodes: Episodes) -> Columns:
@@ -225,6 +229,8 @@ def _create(path: Path, header: Header) -> None:
         _column(steps, "action", header.action_space.shape or (), stored_dtype(header.action_space))
         for name, dtype in STEP_COLUMNS.items():
             _column(steps, name, (), np.dtype(dtype))
+        if header.state_dim:
+            _column(steps, "state", (header.state_dim,), np.dtype(np.float64))
         _column(goals, "params", (header.goal_dim,), np.dtype(np.float32))
         _column(goals, "achieved", header.observation_space["achieved_goal"].shape or (), np.dtype(np.float32))
         _column(goals, "row", (), np.dtype(np.int64))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,20 @@ def coverage(env: TaskEnv, achieved: Floats) -> dict[str, float]:
     }
 
 
+def goals_per_skill(file: GoalFile) -> dict[str, NDArray[np.int64]]:
+    """Return how many goals of each split (3,) need each skill or task; one that needs two counts for both.
+
+    Skills of the task that no goal needs are there with zeros.
+    """
+    if "goals/task" not in file.file:
+        return {}
+    tasks = [str(task).split("+") for task in file.read("task", file.rows())]
+    masks = np.array([file.file["mask"][name][()] if name in file.file["mask"] else np.zeros(len(file), bool) for name in SPLITS])
+    names = dict.fromkeys([*file.header.skills, *sorted({name for task in tasks for name in task})])
+    needed = {name: np.array([name in task for task in tasks], bool) for name in names}
+    return {name: (masks & rows).sum(axis=1) for name, rows in needed.items()}
+
+
 def contact_sheet(path: Path, file: GoalFile) -> None:
     """Write a PNG of up to 64 goals spread evenly over `file`, every camera's picture of a goal side by side."""
     from PIL import Image, ImageDraw, ImageFont
@@ -60,12 +75,17 @@ def contact_sheet(path: Path, file: GoalFile) -> None:
 
 
 def coverage_plot(path: Path, file: GoalFile) -> None:
-    """Write a PNG with a histogram of each factor by split, and the two factors that vary most against each other."""
+    """Write a PNG with a histogram of each factor by split, two factors against each other, and how many goals need each skill.
+
+    The two are those that vary most of those that are measured, not numbers of things ("object_kind").
+    """
     from matplotlib.figure import Figure
 
     achieved, factors = file.read("achieved", file.rows()), file.header.factors
-    shown = min(len(factors), 11)
-    panels = shown + (len(factors) > 1)
+    shown = min(len(factors), 15)
+    measured = np.flatnonzero((achieved != np.round(achieved)).any(axis=0))
+    skills = goals_per_skill(file)
+    panels = shown + (len(measured) > 1) + (len(skills) > 1)
     across = min(4, panels)
     figure = Figure(figsize=(3.2 * across, 2.6 * math.ceil(panels / across) + 0.4), layout="constrained")
     axes: list[Any] = np.ravel(figure.subplots(math.ceil(panels / across), across, squeeze=False)).tolist()
@@ -79,16 +99,30 @@ def coverage_plot(path: Path, file: GoalFile) -> None:
         axes[index].set_xlabel(factors[index])
     axes[0].set_ylabel("goals")
     axes[0].legend(fontsize=7, frameon=False)
-    if len(factors) > 1:
-        first, second = np.sort(np.argsort(achieved.std(axis=0))[-2:])
+    if len(measured) > 1:
+        first, second = np.sort(measured[np.argsort(achieved[:, measured].std(axis=0))[-2:]])
         for part, colour in zip(values, colours):
             axes[shown].scatter(part[:, first], part[:, second], s=4, color=colour)
         axes[shown].set_xlabel(factors[first])
         axes[shown].set_ylabel(factors[second])
+    if len(skills) > 1:
+        _bars(axes[panels - 1], skills)
     for unused in axes[panels:]:
         unused.set_axis_off()
-    told = ", ".join(f"{name} {value:.3g}" for name, value in list(file.header.coverage.items())[:6])
-    figure.suptitle(f"{file.header.env_id}: {len(file)} goals" + (f"; {told}" if told else ""), fontsize=9)
+    told = ", ".join(f"{name} {value:.3g}" for name, value in file.header.coverage.items())
+    lines = textwrap.wrap(f"{file.header.env_id}: {len(file)} goals" + (f"; {told}" if told else ""), 45 * across)
+    figure.suptitle("\n".join(lines[:3]), fontsize=9)
     partial = path.with_name(path.name + ".tmp")
     figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
     os.replace(partial, path)
+
+
+def _bars(axes: Any, skills: dict[str, NDArray[np.int64]]) -> None:
+    """Draw a bar per skill, a part of it for each split, and the number beside it."""
+    names, before = list(skills)[::-1], np.zeros(len(skills))
+    counts = np.array([skills[name] for name in names])
+    for part, split in zip(counts.T, SPLITS):
+        axes.barh(range(len(names)), part, left=before, color=COLOURS[split])
+        before = before + part
+    axes.set_yticks(range(len(names)), [f"{name}  {int(total)}" for name, total in zip(names, before)], fontsize=7)
+    axes.set_xlabel("goals that need it")

@@ -23,7 +23,7 @@ VERSION = 1
 PROVENANCES = ("expert", "sampled", "photos")
 SPLITS = ("train", "valid", "test")
 _JSON = ("env_arguments", "observation_space", "action_space", "coverage", "config")
-_NAMES = ("factors", "cameras")
+_NAMES = ("factors", "cameras", "skills")
 
 Columns = dict[str, NDArray[Any]]
 
@@ -35,7 +35,8 @@ class GoalHeader:
     provenance: "expert" (a rollout of the task's expert reached every goal from its start), "sampled" (drawn from the task, not
     rolled out) or "photos". cameras: names, the first is that of ``/goals/image``. image_size: pixels of a side, 0 without pictures.
     success_metric, success_threshold: success is ``metric < threshold``, NaN where the task's test is no such thing;
-    success_predicate says it in words. observation_space, action_space: as in datasets. coverage: figures. config: what was asked for.
+    success_predicate says it in words. skills: names of those that the task has, whether or
+    not a goal needs them. observation_space, action_space: as in datasets. coverage: figures. config: what was asked for.
     """
 
     env_id: str
@@ -49,6 +50,7 @@ class GoalHeader:
     success_predicate: str = ""
     observation_space: dict[str, Any] = field(default_factory=dict)
     action_space: dict[str, Any] = field(default_factory=dict)
+    skills: list[str] = field(default_factory=list)
     coverage: dict[str, float] = field(default_factory=dict)
     seed: int = 0
     git_revision: str = ""
@@ -67,7 +69,8 @@ class GoalHeader:
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> GoalHeader:
         """Read back `attributes`; raises KeyError or ValueError where they are not a header's."""
-        values = {name: attributes[name] for name in cls.__dataclass_fields__}
+        values = {name: attributes[name] for name in cls.__dataclass_fields__ if name != "skills"}
+        values["skills"] = attributes.get("skills", [])  # files of before it was there
         for name in _JSON:
             values[name] = json.loads(values[name])
         for name in _NAMES:

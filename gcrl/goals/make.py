@@ -18,12 +18,13 @@ from envs.errors import UserError
 from gcrl.arguments import at_least, parse
 from gcrl.data.schema import space_to_dict
 from gcrl.faults import fault
-from gcrl.goals.figures import contact_sheet, coverage, coverage_plot
+from gcrl.goals.figures import contact_sheet, coverage, coverage_plot, goals_per_skill
 from gcrl.goals.file import SPLITS, Columns, GoalFile, GoalHeader, write_goals
-from gcrl.goals.parts import Parts, require_same
+from gcrl.goals.parts import Parts, require_parts, require_same
 from gcrl.goals.photos import RESIZE, find_photos, photo_goals
 from gcrl.goals.reach import BLOCK, GoalMaker, Wish
 from gcrl.goals.threshold import success_test
+from gcrl.interrupt import Interrupt
 from gcrl.output import check_output, clear_output, require_room, row_bytes
 from gcrl.progress import Progress
 from gcrl.system import git_revision
@@ -76,20 +77,27 @@ class Places:
 def make_goals(overrides: Sequence[str]) -> dict[str, Any]:
     """Make the goal file that `overrides` describe (``env=push n=100 out=goals.h5``, ``env=push photos=FOLDER out=goals.h5``).
 
-    Returns {file, goals, splits, success, coverage, sheet, plot}. Raises `UserError` for bad arguments, goals that cannot be reached,
-    an unreadable photo, an output that exists, a full disk.
+    Returns {file, goals, splits, success, coverage, goals_per_skill, sheet, plot}. Ctrl-C ends it after the block of goals in
+    progress, with `KeyboardInterrupt`; what is done waits for ``resume=true``.
+    Raises `UserError` for bad arguments, goals that cannot be reached, an unreadable photo, an output that exists, a full disk.
     """
+    with Interrupt("stopping after the goals in progress") as interrupt:
+        return _make_goals(overrides, interrupt)
+
+
+def _make_goals(overrides: Sequence[str], interrupt: Interrupt) -> dict[str, Any]:
     given, environment = parse(Arguments, overrides, "goals")
     if environment is None:
         raise UserError("missing env=NAME, the environment of the goals; `gcrl list env` shows them")
     shares = _check(given)
     places = Places(Path(given.out))
+    require_parts(places.parts)
     resume = check_output(places.out, given.resume, given.overwrite, (places.parts, places.sheet, places.plot))
     if given.photos is not None:
         if resume:
             raise UserError(f"out={places.out}: photos are taken over at once, so there is nothing to resume; expected overwrite=true")
         return _from_photos(given, environment, places, shares)
-    return _from_expert(given, environment, places, shares, resume)
+    return _from_expert(given, environment, places, shares, resume, interrupt)
 
 
 def _check(given: Arguments) -> tuple[float, float, float]:
@@ -119,7 +127,12 @@ def _check(given: Arguments) -> tuple[float, float, float]:
 
 
 def _from_expert(
-    given: Arguments, environment: tuple[str, dict[str, Any]], places: Places, shares: tuple[float, float, float], resume: bool
+    given: Arguments,
+    environment: tuple[str, dict[str, Any]],
+    places: Places,
+    shares: tuple[float, float, float],
+    resume: bool,
+    interrupt: Interrupt,
 ) -> dict[str, Any]:
     at = tuple(given.at or ())
     shaping = {name: getattr(given, name) for name in ("seed", "cameras", "rollout", "tries", "max_penetration", "rest_penetration")}
@@ -137,7 +150,7 @@ def _from_expert(
             clear_output(places.out, (places.parts, places.sheet, places.plot))
         try:
             parts = Parts(places.parts, config)
-            _fill(parts, wish, given.workers)
+            _fill(parts, wish, given.workers, interrupt)
             masks = _split(wish.n, shares, wish.seed)
             _write(places.out, maker, parts, masks, _header(maker, wish, config))
         except OSError as error:
@@ -157,17 +170,20 @@ def _fixed_count(given: Arguments, environment: tuple[str, dict[str, Any]]) -> i
         env.close()
 
 
-def _fill(parts: Parts, wish: Wish, workers: int) -> None:
-    """Make the blocks that are missing, in order."""
+def _fill(parts: Parts, wish: Wish, workers: int, interrupt: Interrupt) -> None:
+    """Make the blocks that are missing, in order, until Ctrl-C."""
     done, blocks = len(parts), -(-wish.n // BLOCK)
     progress = Progress(wish.n, min(done * BLOCK, wish.n), unit="goal", pause=PAUSE)
     crew = Workers(functools.partial(GoalMaker, wish), workers)
+    interrupt.say = progress.say
     try:
-        for index, block in enumerate(crew.results(range(done, blocks)), start=done):
+        for index, block in enumerate(crew.results(range(done, blocks), stop=lambda: interrupt.asked), start=done):
             fault("goals:block")
             parts.save(index, block)
             fault("goals:saved")
             progress.advance(len(block["goals/achieved"]), 0)
+        if len(parts) < blocks:
+            raise KeyboardInterrupt
     except KeyboardInterrupt:
         progress.say(f"{progress.done} of {wish.n} goals are in {parts.folder}; the same command with resume=true makes the others")
         raise
@@ -187,6 +203,7 @@ def _header(maker: GoalMaker, wish: Wish, config: dict[str, Any]) -> GoalHeader:
         "expert" if wish.rollout and env.capabilities.expert else "sampled",
         list(env.factors),
         cameras=maker.cameras,
+        skills=[] if wish.fixed else list(getattr(env, "skills", ())),
         image_size=env.observation_space["image"].shape[0] if maker.cameras else 0,
         observation_space=space_to_dict(env.observation_space),
         action_space=space_to_dict(env.action_space),
@@ -209,6 +226,8 @@ def _from_photos(
 ) -> dict[str, Any]:
     assert given.photos is not None
     paths = find_photos(Path(given.photos))
+    if places.out.absolute().parent.samefile(given.photos):
+        raise UserError(f"out={places.out} lies among the photos, which its contact sheet would join; expected another folder")
     env: Any = envs.make(environment[0], **environment[1])
     try:
         if not env.capabilities.images:
@@ -260,6 +279,9 @@ def _finish(places: Places) -> dict[str, Any]:
         made["splits"] = {name: int(np.count_nonzero(file.file["mask"][name][()])) for name in SPLITS}
         made["success"] = file.header.success_predicate
         made |= {"coverage": file.header.coverage} if file.header.coverage else {}
+        skills = goals_per_skill(file)
+        if len(skills) > 1:
+            made["goals_per_skill"] = {name: int(counts.sum()) for name, counts in skills.items()}
         if file.header.cameras:
             contact_sheet(places.sheet, file)
             made["sheet"] = str(places.sheet)

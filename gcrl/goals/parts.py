@@ -16,6 +16,17 @@ from envs.errors import UserError
 from gcrl.checkpoint import write_atomically
 from gcrl.goals.file import Columns
 
+NOTE = "config.json"
+
+
+def require_parts(folder: Path) -> None:
+    """Raise `UserError` where something is at `folder` that is no unfinished work: it would be removed at the end."""
+    if not folder.exists() or (folder / NOTE).is_file():
+        return
+    # A kill at the very beginning leaves the folder with no more than half a note.
+    if not folder.is_dir() or any(not item.name.startswith(NOTE) for item in folder.iterdir()):
+        raise UserError(f"{folder} exists and is no unfinished work of gcrl goals; expected it moved away, or another out=")
+
 
 class Parts:
     """The blocks in `folder` of the work that `config` (plain JSON) describes; begins the folder where there is none.
@@ -26,7 +37,7 @@ class Parts:
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
-        note = folder / "config.json"
+        note = folder / NOTE
         if not note.exists():
             write_atomically(note, json.dumps(config))
         require_same(folder, json.loads(note.read_text(encoding="utf-8")), config)

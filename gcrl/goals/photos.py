@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,11 +64,13 @@ def photo_goals(paths: list[Path], size: int, crop: tuple[int, ...] | None, came
 
 def _read(path: Path) -> NDArray[np.uint8]:
     """Return a photo as (H, W, 3) uint8, turned upright where the camera noted how it was held."""
-    import imageio.v3 as imageio
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        picture: NDArray[Any] = np.asarray(imageio.imread(path, plugin="pillow", index=0, mode="RGB", rotate=True))
+        with Image.open(path) as photo:
+            return np.ascontiguousarray(ImageOps.exif_transpose(photo).convert("RGB"), np.uint8)
+    except UnidentifiedImageError:
+        reason = "it is no picture, whatever its name says" if path.stat().st_size else "it is empty"
     except Exception as error:  # decoders raise all kinds of things at broken files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"cannot read the photo {path}: {reason}; expected a png or jpg picture") from error
-    return np.ascontiguousarray(picture[..., :3], dtype=np.uint8)
+    raise UserError(f"cannot read the photo {path}: {reason}; expected a png or jpg picture")

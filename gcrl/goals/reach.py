@@ -82,7 +82,8 @@ class GoalMaker:
         if wish.rollout and not wish.fixed and not env.capabilities.expert:
             raise UserError(f"{wish.env_id} has no expert to reach goals; rollout=false takes them from the task without a rollout")
         if (wish.fixed or not wish.rollout) and env.capabilities.images and not env.capabilities.render_state:
-            raise UserError(f"{wish.env_id} cannot draw goals without a rollout; expected rollout=true, or env.image_size=0")
+            other = "rollout=true, or " if env.capabilities.expert else ""
+            raise UserError(f"{wish.env_id} cannot draw goals without a rollout; expected {other}env.image_size=0")
         if wish.at and not wish.rollout:
             raise UserError("at=... needs rollout=true: only the expert's rollout shows whether a goal can be reached")
         for index, goal in enumerate(wish.at):
