@@ -43,7 +43,7 @@ def signals(seed: int, episodes: int, folder: Path) -> dict[str, list[float]]:
     data = folder / f"{seed}.h5"
     given = ["env=push", "policy=noisy-scripted", "noise=0.5", "random_share=0.3", f"episodes={episodes}", f"seed={seed}", f"out={data}"]
     subprocess.run([sys.executable, "-m", "gcrl", "collect", *given], check=True, capture_output=True)
-    settings = load_settings(["experiment=push", f"seed={seed}", f"dataset={data}", f"run_dir={folder / 'run'}"])
+    settings = load_settings(["experiment=push", f"seed={seed}", f"dataset={data}", "offline_validation=0", f"run_dir={folder / 'run'}"])
     learner = Learner(settings)
     learner.fit_representation()
     learner.reencode()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from envs.api import TaskEnv
 from envs.errors import UserError
 from gcrl.data import Reader
+from gcrl.offline import Offline
 from gcrl.replay import Replay
 from gcrl.settings import Settings
 from goal_samplers.api import Goals
@@ -19,20 +20,19 @@ from goal_samplers.api import Goals
 class DemoResets:
     """Lets a share of the episodes (``practice.demo_resets``) begin in states of the dataset (section IV-D of the paper).
 
-    Which state is uniform over its steps, and the goal is what that episode reached at its end. offline: the dataset's replay.
+    Which state is uniform over its steps, and the goal is what that episode reached at its end. Held-out episodes are left out.
     Raises `UserError` where the environment cannot begin in a given state, or the dataset does not hold any.
     """
 
-    def __init__(self, settings: Settings, env: TaskEnv, offline: Replay) -> None:
-        self.share, self.offline = settings.practice.demo_resets, offline
+    def __init__(self, settings: Settings, env: TaskEnv, dataset: Offline) -> None:
+        self.share, self.offline = settings.practice.demo_resets, dataset.train
         asked = f"practice.demo_resets={self.share:g}"
         if not (env.capabilities.goal_states and env.capabilities.reset):
             raise UserError(f"{asked}, but {settings.env_id} cannot begin in a given state; expected practice.demo_resets=0")
         if settings.practice.reset_every == 0:
             raise UserError(f"{asked} with practice.reset_every=0, which never resets; expected practice.reset_every=1")
         with Reader(settings.dataset) as reader:
-            # In the order in which `load_offline` placed the episodes, one behind the other from row 0.
-            self.states = reader.states(reader.episode_rows(np.arange(len(reader))))
+            self.states = reader.states(reader.episode_rows(dataset.episodes))  # row by row as in the replay
 
     def __call__(self, goals: Goals, keep: NDArray[np.bool_], generator: np.random.Generator) -> Goals:
         """Return `goals` (n) with about the share of them replaced, never where the scene is kept: `keep` (n,)."""

@@ -48,7 +48,7 @@ class Learner:
         self.offline = self.dataset.train if self.dataset else None
         self.offline_digest = self.dataset.digest if self.dataset else ""
         check_demonstrations(settings, self.offline)
-        self.demo_resets = DemoResets(settings, self.env, self.offline) if self.practice.demo_resets and self.offline else None
+        self.demo_resets = DemoResets(settings, self.env, self.dataset) if self.practice.demo_resets and self.dataset else None
         self.generator = np.random.default_rng([settings.seed, 1])
         self.batches = self.batches_of(self.replay, self.offline, self.generator)
         self.fitted = not self.representation.needs_fit

@@ -31,11 +31,13 @@ BLOCK = 1 << 22  # bytes
 class Offline:
     """A dataset as replays: what is learnt from, and what is held out to measure losses on (None: nothing).
 
+    episodes: (e,) indices in the file of those in `train`, which lie there in this order, one behind the other from row 0.
     digest: a name of the file's contents; part: one of which episodes are held out. folder: the run's, where latents are kept.
     stored: the fit of the representation whose latents lie there; -1: none that is known of.
     """
 
     train: Replay
+    episodes: Rows
     valid: Replay | None
     digest: str
     part: str
@@ -79,7 +81,7 @@ def load_offline(settings: Settings, env: TaskEnv, representation: Representatio
             raise UserError(f"dataset={path} has all its {len(reader)} episodes in the split 'valid'; expected some to learn from")
         read = functools.partial(_read, reader, settings, env, representation)
         part = f" {settings.offline_validation} {settings.seed}"
-        offline = Offline(read(train), read(valid) if len(valid) else None, digest(path), part, Path(settings.run_dir))
+        offline = Offline(read(train), train, read(valid) if len(valid) else None, digest(path), part, Path(settings.run_dir))
     if settings.relabel.get("rollout") == 1 and not offline.train.goal_records.known.any():
         raise UserError(f"dataset={path} lacks goals, and relabel.rollout=1 learns for no others; expected another mix, as relabel=future")
     return offline

@@ -16,6 +16,7 @@ from gcrl.agents.imitation import Imitation
 from gcrl.agents.losses import demonstration_loss
 from gcrl.collect import collect
 from gcrl.data import Reader
+from gcrl.offline import held_out_episodes
 from gcrl.practice import Practice
 
 PUSH = [
@@ -135,6 +136,24 @@ def test_a_share_of_the_episodes_begins_in_demonstrated_states_toward_their_ends
     # A scene that is kept (every second wave) stays; of 12 others about half.
     assert 2 <= demonstrated.sum() <= 11
     np.testing.assert_allclose(wanted[demonstrated], ends[owner[error.argmin(1)]][demonstrated], atol=1e-6)
+
+
+def test_states_and_ends_belong_together_where_episodes_are_held_out(demos: Path, tmp_path: Path) -> None:
+    run = Practice(settings(PUSH, tmp_path / "run", *DEMOS, "practice.demo_resets=1", f"dataset={demos}", "offline_validation=0.4"))
+    learner = run.learner
+    assert learner.demo_resets is not None
+    goals = learner.demo_resets(learner.warmup_goals(200, 0), np.zeros(200, np.bool_), np.random.default_rng(0))
+    with Reader(demos) as reader:
+        rows = reader.episode_rows(np.arange(len(reader)))
+        states, ends = reader.states(rows), reader.read("achieved_goal", reader.starts + reader.lengths)
+        owner = np.repeat(np.arange(len(reader)), reader.lengths + 1)
+        held_out = held_out_episodes(reader, 0.4, learner.settings.seed)
+    run.close()
+    assert goals.starts is not None
+    begun = owner[np.abs(goals.starts[:, None] - states[None]).max(-1).argmin(1)]
+    np.testing.assert_allclose(goals.achieved, ends[begun], atol=1e-6)
+    assert held_out.any()
+    assert not held_out[begun].any()
 
 
 @pytest.mark.parametrize("fault", ["epoch:end:2", "checkpoint:mid:3", "rollout:step:25"])

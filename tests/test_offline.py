@@ -24,14 +24,6 @@ OFFLINE = ["agent=iql", "agent.hidden=[16,16]", "agent.batch_size=32", "practice
 
 
 @pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random episodes of the tiny door, with pictures."""
-    path = tmp_path_factory.mktemp("data") / "doors.h5"
-    collect(["env=door", "env.image_size=48", "env.horizon=10", "policy=random", "episodes=12", "simulators=4", f"out={path}"])
-    return path
-
-
-@pytest.fixture(scope="module")
 def undisturbed(doors: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that learnt from `doors` for 25 updates, then practised for 3 epochs."""
     folder = tmp_path_factory.mktemp("undisturbed") / "run"

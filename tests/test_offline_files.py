@@ -11,7 +11,6 @@ from replay_cases import Doubling, Seeing, episodes, replay
 from run_cases import BITFLIP, DOOR, differences, outcome, settings
 
 from envs.errors import UserError
-from gcrl.collect import collect
 from gcrl.data import Reader, Writer
 from gcrl.latent_cache import FILE, cache_key, load_latents, store_latents
 from gcrl.metrics_log import read_metrics
@@ -19,13 +18,6 @@ from gcrl.offline import held_out_episodes
 from gcrl.practice import Practice, resume
 
 OFFLINE = ["agent=iql", "agent.hidden=[16,16]", "agent.batch_size=32", "offline_updates=25", "practice.epochs=1"]
-
-
-@pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "doors.h5"
-    collect(["env=door", "env.image_size=48", "env.horizon=10", "policy=random", "episodes=12", "simulators=4", f"out={path}"])
-    return path
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (0.01, 1), (0.5, 4), (0.99, 7)])

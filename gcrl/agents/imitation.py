@@ -19,8 +19,9 @@ class Imitation:
     """Pulls an actor toward demonstrated actions, where its critics do not know a better one.
 
     bc_weight: how much one unit of cloning loss counts against one of the actor's own; 0: nothing is cloned. The paper's λ2 = 1 beside
-    λ1 = 0.001 is 1000. q_filter: clone only where Q(s, a, g) > Q(s, π(s, g), g) (section IV-C), with the smallest of several critics;
-    without it everything is cloned for ever, and the actor ends no better than the demonstrations.
+    λ1 = 0.001 is 1000. q_filter: clone only where Q(s, a, g) > Q(s, π(s, g), g) (section IV-C), with the smallest of several critics.
+    The paper's reason: cloned without end, an actor stays as good as its demonstrations. Where those are an expert's, the filter was not
+    seen to help (results/demos.md).
     Raises `UserError` for a negative weight.
     """
 

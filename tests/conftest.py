@@ -1,0 +1,17 @@
+"""Fixtures that several files use; helpers are in the ``*_cases`` modules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gcrl.collect import collect
+
+
+@pytest.fixture(scope="session")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random episodes of the tiny door, with pictures; not to be changed."""
+    path = tmp_path_factory.mktemp("data") / "doors.h5"
+    collect(["env=door", "env.image_size=48", "env.horizon=10", "policy=random", "episodes=12", "simulators=4", f"out={path}"])
+    return path
