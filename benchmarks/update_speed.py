@@ -1,11 +1,10 @@
-"""Times one gradient update of gcrl's agents beside stable-baselines3's, at equal networks and batch, on one thread each.
+"""Times one gradient update of every agent beside the nearest public implementation, at equal networks and batch, on one thread each.
 
-    python benchmarks/update_speed.py [--batch 256] [--hidden 256 256] [--rounds 30] [--out update_speed.json]
+    python -m benchmarks.update_speed [--rounds 30] [--only SAC IQL] [--out results/update_speed.json]
 
-Times are CPU seconds of the one thread, which on an idle machine are wall seconds. The two take turns in short rounds, so that
-whatever else the machine does falls on both; the figure is the median over rounds of the ratio within a round. Each update is timed
-on a batch that is already drawn, since replay and relabelling have benchmarks of their own; stable-baselines3 draws its batch inside
-``train``, so its drawing is timed apart and taken off.
+Two sizes: 256 x 256 at batch 256, where overhead decides, and 512 x 3 at batch 1024, where products do. All take turns in short rounds, so
+that whatever else the machine does falls on all; figures are medians over rounds of ratios within a round: to the peer, and to our own SAC.
+Times are CPU seconds of the one thread. Minibatches are drawn before the clock starts, on both sides: replay has a benchmark of its own.
 """
 
 from __future__ import annotations
@@ -13,127 +12,88 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import shlex
 import sys
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
-import stable_baselines3 as sb3
 import torch
-from gymnasium import spaces
+from numpy.typing import NDArray
 
-from gcrl.agents.api import Batch
-from gcrl.agents.sac import SAC
-from gcrl.agents.td3 import TD3
+from benchmarks.update_agents import AGENTS, Timed, ours
+from benchmarks.update_peers import PEERS
 
-INPUTS, GOAL, ACTION = 19, 3, 4  # a manipulation task's
-UPDATES = 10  # per round
-DISCOUNT, LR, TAU = 0.98, 1e-3, 0.005
-
-
-class Noise(gym.Env[Any, Any]):
-    """Random observations of the size of inputs and goal together: what is learnt does not matter to the time."""
-
-    observation_space = spaces.Box(-5.0, 5.0, (INPUTS + GOAL,), np.float32)
-    action_space = spaces.Box(-1.0, 1.0, (ACTION,), np.float32)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        return self.observation_space.sample(), {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        return self.observation_space.sample(), -1.0, False, bool(self.np_random.random() < 0.02), {}
+# Networks, batch, updates of a round (even, since TD3 moves its actor at every second one), and the most that a ratio to the peer may be.
+SIZES: list[tuple[list[int], int, int, float]] = [([256, 256], 256, 10, 0.6), ([512, 512, 512], 1024, 2, 1.0)]
+MOST_OF_SAC = 2.5
+PACKAGES = ("torch", "stable-baselines3", "d3rlpy", "numpy", "gymnasium")
 
 
-def ours(kind: str, hidden: list[int], batch_size: int) -> Callable[[int], float]:
-    """Return what times n updates of gcrl's agent (seconds)."""
-    make: Any = {"SAC": SAC, "TD3": TD3}[kind]
-    agent = make(INPUTS, GOAL, Noise.action_space, seed=0, hidden=hidden, batch_size=batch_size, discount=DISCOUNT, lr=LR, tau=TAU)
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=generator)
-
-    batch = Batch(
-        inputs=draw(batch_size, INPUTS),
-        actions=draw(batch_size, ACTION).clamp_(-1, 1),
-        rewards=-torch.ones(batch_size),
-        next_inputs=draw(batch_size, INPUTS),
-        terminated=torch.zeros(batch_size),
-        goals=draw(batch_size, GOAL),
-    )
-
-    def run(n: int) -> float:
-        start = time.process_time()
-        for _ in range(n):
-            agent.update(batch)
-        return time.process_time() - start
-
-    return run
+def spread(ratios: NDArray[np.float64]) -> dict[str, float]:
+    """Return median and quartiles of ratios over rounds."""
+    low, median, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+    return {"ratio": float(median), "low": float(low), "high": float(high)}
 
 
-def theirs(kind: str, hidden: list[int], batch_size: int) -> Callable[[int], float]:
-    """Return what times n updates of stable-baselines3's agent (seconds), without the drawing of its batches."""
-    make: Any = {"SAC": sb3.SAC, "TD3": sb3.TD3}[kind]
-    keywords = {"policy_kwargs": {"net_arch": hidden}, "gamma": DISCOUNT, "learning_rate": LR, "tau": TAU, "device": "cpu", "seed": 0}
-    model = make("MlpPolicy", Noise(), batch_size=batch_size, buffer_size=10_000, learning_starts=2_000, **keywords)
-    model.learn(2_000)
+def measure(hidden: list[int], batch: int, updates: int, most: float, rounds: int, names: list[str]) -> dict[str, Any]:
+    """Return the rows of one size: each agent beside each of its peers, and beside our SAC."""
+    timed: dict[str, Timed] = {name: ours(name, hidden, batch) for name in names}
+    for name in names:
+        timed |= {f"{name} / {peer.name}": peer.make(hidden, batch) for peer in PEERS[name]}
+    for run in timed.values():
+        run(updates)
+    found = [{key: run(updates) / updates for key, run in timed.items()} for _ in range(rounds)]
+    seconds = {key: np.array([one[key] for one in found]) for key in timed}
+    rows = []
+    for name in names:
+        own = {"agent": name, "ms": 1e3 * float(np.median(seconds[name]))}
+        own |= {"to_sac": spread(seconds[name] / seconds["SAC"]) | {"required": MOST_OF_SAC}}
+        beside = []
+        for index, peer in enumerate(PEERS[name]):
+            others = seconds[f"{name} / {peer.name}"]
+            one = {"peer": peer.name, "differs": peer.differs, "ms": 1e3 * float(np.median(others)), **spread(seconds[name] / others)}
+            beside.append(one | {"required": most if index == 0 else None})
+        rows.append(own | {"peers": beside})
+    return {"hidden": hidden, "batch": batch, "updates": updates, "rounds": rounds, "rows": rows}
 
-    def run(n: int) -> float:
-        start = time.process_time()
-        for _ in range(n):
-            model.replay_buffer.sample(batch_size)
-        drawing = time.process_time() - start
-        start = time.process_time()
-        model.train(n, batch_size)
-        return time.process_time() - start - drawing
 
-    return run
-
-
-def compare(kind: str, hidden: list[int], batch_size: int, rounds: int) -> dict[str, float]:
-    """Return median milliseconds per update of both and the median and quartiles of their ratio (gcrl / stable-baselines3)."""
-    runs = ours(kind, hidden, batch_size), theirs(kind, hidden, batch_size)
-    for run in runs:
-        run(UPDATES)
-    seconds = np.array([[run(UPDATES) for run in runs] for _ in range(rounds)]) / UPDATES
-    low, ratio, high = np.quantile(seconds[:, 0] / seconds[:, 1], [0.25, 0.5, 0.75])
-    mine, other = 1e3 * np.median(seconds, axis=0)
-    return {"gcrl_ms": mine, "stable_baselines3_ms": other, "ratio": ratio, "ratio_quartile_low": low, "ratio_quartile_high": high}
+def say(size: dict[str, Any]) -> None:
+    """Print the rows of one size."""
+    print(f"one update, networks {size['hidden']}, batch {size['batch']}, one thread each, {size['rounds']} rounds")
+    for row in size["rows"]:
+        print(f"  {row['agent']:6} {row['ms']:7.2f} ms, {row['to_sac']['ratio']:.2f} of our SAC")
+        for peer in row["peers"]:
+            over = "" if peer["required"] is None or peer["ratio"] <= peer["required"] else f"  above {peer['required']:g}"
+            about = f"{peer['ratio']:.2f} (quartiles {peer['low']:.2f} to {peer['high']:.2f})"
+            print(f"         {about} of {peer['peer']}, {peer['ms']:.2f} ms{over}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Update time of gcrl's agents beside stable-baselines3's, one thread each.")
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--hidden", type=int, nargs="+", default=[256, 256])
+    parser = argparse.ArgumentParser(description="Update time of gcrl's agents beside their peers', one thread each.")
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--only", nargs="+", choices=AGENTS, default=list(AGENTS), help="these agents (SAC, which others are compared with, too)")
     parser.add_argument("--out", help="write the figures as JSON to this file")
     options = parser.parse_args()
     torch.set_num_threads(1)
     start = time.perf_counter()
-    results = {kind: compare(kind, options.hidden, options.batch, options.rounds) for kind in ("SAC", "TD3")}
-    print(f"one update, networks {options.hidden}, batch {options.batch}, one thread each")
-    for kind, row in results.items():
-        spread = f"(quartiles {row['ratio_quartile_low']:.2f} to {row['ratio_quartile_high']:.2f})"
-        times = f"gcrl {row['gcrl_ms']:.2f} ms, stable-baselines3 {row['stable_baselines3_ms']:.2f} ms"
-        print(f"{kind}: {times}, ratio {row['ratio']:.2f} {spread}")
+    names = [name for name in AGENTS if name in ("SAC", *options.only)]
+    sizes = []
+    for size in SIZES:
+        sizes.append(measure(*size, options.rounds, names))
+        say(sizes[-1])
     if options.out:
         record = {
-            "command": " ".join(["python", *sys.argv]),
-            "batch": options.batch,
-            "hidden": options.hidden,
-            "rounds": options.rounds,
+            "command": shlex.join(["python", "-m", "benchmarks.update_speed", *sys.argv[1:]]),
             "threads": 1,
-            "results": results,
-            "versions": {name: version(name) for name in ("torch", "stable-baselines3", "numpy")} | {"python": platform.python_version()},
+            "sizes": sizes,
+            "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
             "wall_s": round(time.perf_counter() - start, 1),
         }
         with open(options.out, "w") as file:
-            json.dump(record, file, indent=2)
+            json.dump(record, file, indent=1)
 
 
 if __name__ == "__main__":
