@@ -22,7 +22,7 @@ check: $(READY)  ## style, types, import order
 	$(BIN)/lint-imports
 
 bench: .venv/ready-bench  ## the speed comparisons with other packages, printed, written to results/ and tabulated in docs/speed.md
-	@set -e; for file in benchmarks/*_speed.py; do echo "== $$file"; $(BIN)/python $$file --out results/$$(basename $$file .py).json; done
+	@set -e; for file in benchmarks/*_speed.py; do echo "== $$file"; PYTHONPATH=. $(BIN)/python $$file --out results/$$(basename $$file .py).json; done
 	$(BIN)/python -m benchmarks.speed_page
 
 soak: $(READY)  ## twenty random kill -9, each resumed and compared (long)
@@ -40,8 +40,10 @@ $(READY): pyproject.toml constraints.txt
 	  && $(BIN)/python -m pip install --quiet --no-deps robomimic==0.3.0 ogbench==1.2.2 && touch $@ \
 	  || echo "robomimic or OGBench cannot be installed here: the tests that need them are skipped"
 
+# d3rlpy comes without what it depends on, since it asks for gymnasium 1.0.0 and gymnasium-robotics for 1.2.0; the rest is in the extra.
 .venv/ready-bench: $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,bench]'
+	$(BIN)/python -m pip install --quiet --no-deps d3rlpy==2.8.1
 	touch $@
 
 clean:  ## remove the environment and everything generated, runs excepted

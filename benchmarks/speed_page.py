@@ -61,18 +61,39 @@ def environments(found: dict[str, Any]) -> Lines:
 
 
 def updates(found: dict[str, Any]) -> Lines:
-    """Milliseconds an update."""
-    rows = [
-        [
-            f"{name}, networks {found['hidden']}, batch {found['batch']}",
-            f"{row['gcrl_ms']:.1f}",
-            f"{row['stable_baselines3_ms']:.1f}",
-            f"{row['ratio']:.2f} ({row['ratio_quartile_low']:.2f} to {row['ratio_quartile_high']:.2f})",
-            verdict(row["ratio"], 0.6 if name == "SAC" else None, False),
-        ]
-        for name, row in found["results"].items()
+    """Milliseconds an update at both sizes, beside the nearest implementation and our own SAC."""
+    lines = [
+        "## Agents' updates",
+        "",
+        "CPU time of one thread, minibatches drawn beforehand on both sides; equal networks, batch, critics, LayerNorm and optimiser.",
+        "Ratios (with quartiles) of ours to the nearest public implementation that installs here, and of ours to our own SAC. An agent's",
+        "second peer is for comparison only. CRL and QRL have no implementation that installs here, GCIQL and GCIVL none of their own.",
+        f"Load of the machine at the start: {found['load']:.1f}, of which this benchmark is none; an idle one has 0.",
     ]
-    return ["## Agents' updates", "", "One thread.", "", *table(["agent", "ours, ms", "stable-baselines3, ms", "ratio", "wanted"], rows)]
+    heads = ["agent", "ours, ms", "to our SAC", "wanted", "peer", "its ms", "ratio", "wanted"]
+    for size in found["sizes"]:
+        widths = " x ".join(map(str, size["hidden"]))
+        lines += ["", f"Networks {widths}, batch {size['batch']}, {size['rounds']} rounds:", "", *table(heads, update_rows(size["rows"]))]
+    return lines
+
+
+def update_rows(rows: list[dict[str, Any]]) -> list[Lines]:
+    """One row for every agent and peer; what concerns the agent alone stands in its first."""
+
+    def told(one: dict[str, Any]) -> str:
+        return f"{one['ratio']:.2f} ({one['low']:.2f} to {one['high']:.2f})"
+
+    cells = []
+    for row in rows:
+        own = row["to_sac"]
+        first = [row["agent"], f"{row['ms']:.2f}", f"{own['ratio']:.2f}", verdict(own["ratio"], own["required"], False)]
+        for peer in row["peers"]:
+            name = peer["peer"] + (f" ({peer['differs']})" if peer["differs"] else "")
+            cells.append([*first, name, f"{peer['ms']:.2f}", told(peer), verdict(peer["ratio"], peer["required"], False)])
+            first = [""] * len(first)
+        if not row["peers"]:
+            cells.append([*first, "none installs here", "", "", ""])
+    return cells
 
 
 def replay(found: dict[str, Any]) -> Lines:
@@ -179,7 +200,7 @@ def main() -> None:
     for name, section in SECTIONS.items():
         path = RESULTS / f"{name}_speed.json"
         if not path.exists():
-            lines += ["", f"*Not measured yet: `python benchmarks/{name}_speed.py --out {path}`.*"]
+            lines += ["", f"*Not measured yet: `python -m benchmarks.{name}_speed --out {path}`.*"]
             continue
         found = json.loads(path.read_text())
         versions = found.get("versions") or found["system"]["packages"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import shlex
 import sys
@@ -73,11 +74,11 @@ def say(size: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Update time of gcrl's agents beside their peers', one thread each.")
     parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--only", nargs="+", choices=AGENTS, default=list(AGENTS), help="these agents (SAC, which others are compared with, too)")
+    parser.add_argument("--only", nargs="+", choices=AGENTS, default=list(AGENTS), help="these agents, and SAC")
     parser.add_argument("--out", help="write the figures as JSON to this file")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    start = time.perf_counter()
+    start, load = time.perf_counter(), os.getloadavg()[0]
     names = [name for name in AGENTS if name in ("SAC", *options.only)]
     sizes = []
     for size in SIZES:
@@ -87,13 +88,14 @@ def main() -> None:
         record = {
             "command": shlex.join(["python", "-m", "benchmarks.update_speed", *sys.argv[1:]]),
             "threads": 1,
+            "load": load,
             "sizes": sizes,
             "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
             "wall_s": round(time.perf_counter() - start, 1),
         }
         with open(options.out, "w") as file:
-            json.dump(record, file, indent=1)
+            file.write(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
