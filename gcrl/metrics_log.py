@@ -15,7 +15,7 @@ FILE = "metrics.jsonl"
 
 
 class MetricsLog:
-    """Appends to ``metrics.jsonl`` (flushed to disk) and ``tensorboard/`` of a run folder.
+    """Appends to ``metrics.jsonl`` (flushed to disk) and ``tensorboard/`` of a run folder, there by environment steps and offline updates.
 
     `keep_epochs`: lines of this epoch and later are dropped first (on resume), torn lines too; None keeps all whole lines.
     """
@@ -27,7 +27,9 @@ class MetricsLog:
         write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept))
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (lives as long as the run)
         self._tensorboard: Any = None
-        self._purge = kept[-1].get("env_steps", len(kept)) + 1 if kept else None
+        self._offline_updates = 0
+        steps = [self._step(row) for row in kept]
+        self._purge = steps[-1] + 1 if steps else None
 
     def write(self, epoch: int, metrics: Mapping[str, Any]) -> None:
         """Append the metrics of `epoch`: numbers and 0-d arrays or tensors become numbers, NaN and infinities null."""
@@ -39,11 +41,18 @@ class MetricsLog:
             from torch.utils.tensorboard import SummaryWriter
 
             self._tensorboard = SummaryWriter(str(self.path.parent / "tensorboard"), purge_step=self._purge)
-        step = int(row.get("env_steps", epoch))
+        step = self._step(row)
         for key, value in row.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 self._tensorboard.add_scalar(key, value, step)
         self._tensorboard.flush()
+
+    def _step(self, row: Mapping[str, Any]) -> int:
+        """Return where TensorBoard draws a row: at its environment steps, plus the updates that were made before the first of them (so
+        that learning from a dataset alone advances too); at its epoch where there are none. Rows come in order."""
+        if row.get("env_steps") == 0:
+            self._offline_updates = int(row.get("updates", 0))
+        return int(row.get("env_steps", row["epoch"])) + self._offline_updates
 
     def close(self) -> None:
         """Close both files."""

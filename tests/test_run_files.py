@@ -46,6 +46,18 @@ def test_a_resumed_run_rewrites_from_its_checkpoint_on(tmp_path: Path) -> None:
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(100, 0.0), (200, 1.0), (300, 12.0), (400, 13.0)]
 
 
+def test_tensorboard_advances_while_no_environment_steps_are_made(tmp_path: Path) -> None:
+    rows = [{"env_steps": max(0, 80 * (epoch - 1)), "updates": 10 * (epoch + 1), "loss": float(epoch)} for epoch in range(4)]
+    for epochs, keep_epochs in ((range(4), None), (range(3, 4), 3), (range(1, 4), 1)):  # whole, and resumed after and before the switch
+        log = MetricsLog(tmp_path, keep_epochs)
+        for epoch in epochs:
+            log.write(epoch, rows[epoch])
+        log.close()
+        events = EventAccumulator(str(tmp_path / "tensorboard"))
+        events.Reload()
+        assert [(event.step, event.value) for event in events.Scalars("loss")] == [(10, 0.0), (20, 1.0), (100, 2.0), (180, 3.0)]
+
+
 class Clock:
     now = 0.0
 
