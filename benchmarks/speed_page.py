@@ -73,7 +73,9 @@ def updates(found: dict[str, Any]) -> Lines:
     heads = ["agent", "ours, ms", "to our SAC", "wanted", "peer", "its ms", "ratio", "wanted"]
     for size in found["sizes"]:
         widths = " x ".join(map(str, size["hidden"]))
-        lines += ["", f"Networks {widths}, batch {size['batch']}, {size['rounds']} rounds:", "", *table(heads, update_rows(size["rows"]))]
+        products = "a hidden layer's product: {ours:.2f} ms, by torch's choice of library {torch:.2f} ms".format(**size["product_ms"])
+        lines += ["", f"Networks {widths}, batch {size['batch']}, {size['rounds']} rounds ({products}):", ""]
+        lines += table(heads, update_rows(size["rows"]))
     return lines
 
 

@@ -22,9 +22,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional as F
 
 from benchmarks.update_agents import AGENTS, Timed, ours
 from benchmarks.update_peers import PEERS
+from gcrl.agents.products import linear
 
 # Networks, batch, updates of a round (even, since TD3 moves its actor at every second one), and the most that a ratio to the peer may be.
 SIZES: list[tuple[list[int], int, int, float]] = [([256, 256], 256, 10, 0.6), ([512, 512, 512], 1024, 2, 1.0)]
@@ -36,6 +38,19 @@ def spread(ratios: NDArray[np.float64]) -> dict[str, float]:
     """Return median and quartiles of ratios over rounds."""
     low, median, high = np.quantile(ratios, [0.25, 0.5, 0.75])
     return {"ratio": float(median), "low": float(low), "high": float(high)}
+
+
+def product(width: int, batch: int, calls: int = 60) -> dict[str, float]:
+    """Return milliseconds of a hidden layer's product by our choice of library and by torch's own: how far apart products let us be."""
+    x, weight, bias = torch.randn(batch, width), torch.randn(width, width), torch.randn(width)
+    found: dict[str, list[float]] = {"ours": [], "torch": []}
+    with torch.no_grad():
+        for _ in range(calls):
+            for name, layer in (("ours", linear), ("torch", F.linear)):
+                start = time.process_time()
+                layer(x, weight, bias)
+                found[name].append(1e3 * (time.process_time() - start))
+    return {name: float(np.median(times)) for name, times in found.items()}
 
 
 def measure(hidden: list[int], batch: int, updates: int, most: float, rounds: int, names: list[str]) -> dict[str, Any]:
@@ -57,12 +72,14 @@ def measure(hidden: list[int], batch: int, updates: int, most: float, rounds: in
             one = {"peer": peer.name, "differs": peer.differs, "ms": 1e3 * float(np.median(others)), **spread(seconds[name] / others)}
             beside.append(one | {"required": most if index == 0 else None})
         rows.append(own | {"peers": beside})
-    return {"hidden": hidden, "batch": batch, "updates": updates, "rounds": rounds, "rows": rows}
+    sizes = {"hidden": hidden, "batch": batch, "updates": updates, "rounds": rounds}
+    return sizes | {"product_ms": product(hidden[0], batch), "rows": rows}
 
 
 def say(size: dict[str, Any]) -> None:
     """Print the rows of one size."""
     print(f"one update, networks {size['hidden']}, batch {size['batch']}, one thread each, {size['rounds']} rounds")
+    print("  one hidden layer's product: {ours:.3f} ms by ours, {torch:.3f} ms by torch's own choice".format(**size["product_ms"]))
     for row in size["rows"]:
         print(f"  {row['agent']:6} {row['ms']:7.2f} ms, {row['to_sac']['ratio']:.2f} of our SAC")
         for peer in row["peers"]:

@@ -31,8 +31,9 @@ class Quasimetric(nn.Module):
         x, y = (value.reshape(len(value), -1, self.component) for value in (x, y))
         ends, order = torch.cat([x, y], -1).sort(-1)
         # How many intervals are open after each end: one more at a start, one less at an end; empty intervals never open.
-        change = torch.where(order < self.component, 1, -1) * torch.cat([x < y] * 2, -1).gather(-1, order)
-        covered = change.cumsum(-1)[..., :-1] > 0
+        opened = (x < y).to(torch.int16)  # enough to count the components of an embedding
+        change = torch.cat([opened, -opened], -1).gather(-1, order)
+        covered = change.cumsum(-1, dtype=torch.int16)[..., :-1] > 0
         lengths = (ends.diff(dim=-1) * covered).sum(-1)
         share = self.mixing.sigmoid()
         return share * lengths.mean(-1) + (1.0 - share) * lengths.amax(-1)
