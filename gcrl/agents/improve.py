@@ -9,7 +9,7 @@ from torch import Tensor
 
 from envs.errors import unknown
 from gcrl.agents.losses import Loss, advantage_weighted_loss, value_and_clone_loss
-from gcrl.agents.networks import OfflineActor
+from gcrl.agents.networks import OfflineActor, gaussian_log_prob
 from gcrl.agents.spaces import require_all
 
 WAYS = ("advantage", "value")
@@ -40,5 +40,6 @@ class Improvement:
         (m, B) values; with `frozen` no gradient reaches their parameters. One way asks for `advantages`, the other for `critics`."""
         if self.way == "advantage":
             return advantage_weighted_loss(actor.log_prob(rows, taken), advantages(), self.inverse_temperature)
-        values = critics(rows, actor.mode(rows), True).amin(0)
-        return value_and_clone_loss(values, actor.log_prob(rows, taken), self.clone_weight)
+        mean, log_std = actor(rows)  # one pass for both terms
+        values = critics(rows, mean, True).amin(0)
+        return value_and_clone_loss(values, gaussian_log_prob(mean, log_std, taken), self.clone_weight)

@@ -29,7 +29,7 @@ class QRL(GaussianAgent, Valued):
     an action does to the embedding lets the policy descend the distance, and `clone_weight` keeps it near the data (OGBench's DDPG+BC).
     Inputs and goals must be of one kind, since a distance is between states; goals should be random frames (``relabel=random``).
     latent, component: sizes of the embedding and of its parts. Values are minus the distance in steps. Other arguments: as in `SAC`.
-    An update of 256 x 256 networks takes a little over 2.5 times SAC's: five batches of states are embedded, with LayerNorm and a
+    An update of 256 x 256 networks takes about 2.5 times SAC's: five batches of states are embedded, with LayerNorm and a
     model of actions, and five batches of distances sort every component of every row.
     Raises `UserError` where inputs and goals differ in size, for an action space that is not a bounded Box and for hyperparameters out
     of range.
