@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from envs.api import TaskEnv
 from envs.errors import UserError, unknown
 from gcrl.relabel import GoalBatch
+from gcrl.statistics import affordable
 from representations.api import Experience, Floats, Representation
 
 Bools = NDArray[np.bool_]
@@ -75,7 +76,7 @@ class LatentDistance(_Plain):
             raise unknown("norm", norm, ("l1", "l2"))
         if scale != "auto" and not _positive(scale):
             raise UserError(f"reward.scale={scale!r}; expected a positive number or 'auto'")
-        self.norm, self.auto = norm, scale == "auto"
+        self.norm, self.auto, self.latent_dim = norm, scale == "auto", representation.latent_dim
         self.scale = 1.0 if self.auto else float(scale)
 
     def __call__(self, next: Next, goals: GoalBatch) -> tuple[Floats, Bools]:
@@ -91,7 +92,8 @@ class LatentDistance(_Plain):
     def refit(self, experience: Experience, generator: np.random.Generator) -> None:
         """Estimate the scale, if it is "auto", from random pairs of stored rows."""
         if self.auto:
-            pairs = experience.read("latent", experience.sample_rows(2 * REFIT_ROWS, generator)).reshape(2, REFIT_ROWS, -1)
+            n = affordable(REFIT_ROWS, self.latent_dim)
+            pairs = experience.read("latent", experience.sample_rows(2 * n, generator)).reshape(2, n, -1)
             self.scale = float(np.median(self.distance(pairs[0] - pairs[1]))) or 1.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -153,7 +155,7 @@ class LogDensity(_Plain):
 
     def __init__(self, *, env: TaskEnv, representation: Representation, std: float | Sequence[float] | str = "auto") -> None:
         d = representation.latent_dim
-        self.auto = isinstance(std, str) and std == "auto"
+        self.auto, self.latent_dim = isinstance(std, str) and std == "auto", d
         values = np.ones(d) if self.auto else np.atleast_1d(np.asarray(std, dtype=np.float64)) if not isinstance(std, str) else np.zeros(1)
         if values.shape not in ((1,), (d,)) or not (values > 0).all():
             raise UserError(f"reward.std={std!r}; expected 'auto', a positive number or {d} of them, one per latent dimension")
@@ -168,7 +170,7 @@ class LogDensity(_Plain):
     def refit(self, experience: Experience, generator: np.random.Generator) -> None:
         """Estimate the standard deviations, if "auto", from random stored rows."""
         if self.auto:
-            latents = experience.read("latent", experience.sample_rows(REFIT_ROWS, generator))
+            latents = experience.read("latent", experience.sample_rows(affordable(REFIT_ROWS, self.latent_dim), generator))
             self.std = np.maximum(latents.std(axis=0), 1e-6).astype(np.float32)
 
     def state_dict(self) -> dict[str, Any]:
