@@ -101,6 +101,20 @@ EXPERIMENTS: dict[str, Experiment] = {
             ("skewfit", "uniform", "visited:entropy"),
         ],
     ),
+    "pixels_baseline": Experiment(
+        "pixels_baseline",
+        "The door without a representation: an agent that learns end to end from pixels, by pixel error and by the oracle's reward, beside "
+        "the latent method of `door`, all at its environment steps and updates.",
+        {
+            "pixels": [],
+            "pixels, the oracle's reward": ["reward=state_distance", "reward.weights=[1,2,2,2]"],
+            # What `door` is.
+            "latent": ["representation=vae", "goal_sampler=skewfit", "agent=sac", "agent.batch_size=256", "practice.pool_size=2048"],
+        },
+        seeds=(1, 2, 3),
+        figures=("success_rate", "door_angle_error"),
+        pairs=[("latent", "pixels", "success_rate"), ("latent", "pixels, the oracle's reward", "success_rate")],
+    ),
     "push": Experiment(
         "push",
         "Push from pixels, goals at least 8 cm from the puck's start: the puck's error at least halved against untrained.",
