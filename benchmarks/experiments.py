@@ -33,6 +33,7 @@ LAYER_NORM = ["agent.layer_norm=true"]
 SAC_MAZE = ["agent.batch_size=256", "agent.discount=0.99", "agent.lr=3e-4"]
 PUSH_NETWORKS = ["agent.hidden=[128,128]", "agent.discount=0.97", "agent.lr=1e-3", "agent.tau=0.01", "agent.batch_size=256"]
 
+NO_HINDSIGHT = ["relabel.rollout=0.5", "relabel.future=0", "relabel.sampler=0.5"]
 SMALL = ("door_angle_error", "puck_distance_m", "block_distance_m", "distance")
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -138,6 +139,24 @@ EXPERIMENTS: dict[str, Experiment] = {
             ("latent", "pixel, mean square", "puck_distance_m"),
             ("latent", "pixel, mean square", "success_rate"),
             ("latent", "pixel", "puck_distance_m"),
+        ],
+    ),
+    "push_rewards_alone": Experiment(
+        "push",
+        "The same without hindsight goals, where a reward has to lead by itself: relabelling draws the rollout's goals and the sampler's "
+        "in equal parts.",
+        {
+            "latent": NO_HINDSIGHT,
+            "pixel": ["reward=pixel_error", *NO_HINDSIGHT],
+            "oracle": ["reward=state_distance", *NO_HINDSIGHT],
+        },
+        seeds=(1, 2, 3),
+        figures=("puck_distance_m", "success_rate"),
+        pairs=[
+            ("oracle", "latent", "puck_distance_m"),
+            ("latent", "pixel", "puck_distance_m"),
+            ("oracle", "latent", "success_rate"),
+            ("latent", "pixel", "success_rate"),
         ],
     ),
     "relabel": Experiment(
