@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 class Experiment:
     """One claim: `arms` are overrides on top of `preset`; all arms run with the same seeds and the same budget.
 
-    figures: what is tabulated, in order; a name of evaluation.json, or ``achieved:NAME`` for the mean over the last fifth of the epochs.
+    figures: what is tabulated, in order: a name of evaluation.json or of what `benchmarks.learn.measure` adds, or ``GROUP:NAME`` for one of
+    a group there (``visited:coverage``, ``offline:success_rate``).
     data: what ``gcrl collect`` is told for the dataset that all arms are given, but those that say ``dataset=`` themselves; (): none.
     pairs: comparisons (better, worse, figure) that the claim makes; smaller is better where the figure is in `small`.
     """
@@ -23,6 +24,16 @@ class Experiment:
     data: tuple[str, ...] = ()
 
 
+# What is compared of agents that learn from a dataset and then practise.
+OFFLINE_FIGURES = ("offline:success_rate", "success_rate", "online_change", "lowest_online")
+OFFLINE_PAIRS = [
+    (better, worse, "offline:success_rate") for better, worse in (("iql", "bc"), ("awac", "bc"), ("iql", "sac"), ("awac", "sac"))
+]
+LAYER_NORM = ["agent.layer_norm=true"]
+SAC_MAZE = ["agent.batch_size=256", "agent.discount=0.99", "agent.lr=3e-4"]
+PUSH_NETWORKS = ["agent.hidden=[128,128]", "agent.discount=0.97", "agent.lr=1e-3", "agent.tau=0.01", "agent.batch_size=256"]
+
+NO_HINDSIGHT = ["relabel.rollout=0.5", "relabel.future=0", "relabel.sampler=0.5"]
 SMALL = ("door_angle_error", "puck_distance_m", "block_distance_m", "distance")
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -91,6 +102,20 @@ EXPERIMENTS: dict[str, Experiment] = {
             ("skewfit", "uniform", "visited:entropy"),
         ],
     ),
+    "pixels_baseline": Experiment(
+        "pixels_baseline",
+        "The door without a representation: an agent that learns end to end from pixels, by pixel error and by the oracle's reward, beside "
+        "the latent method of `door`, all at its environment steps and updates.",
+        {
+            "pixels": [],
+            "pixels, the oracle's reward": ["reward=state_distance", "reward.weights=[1,2,2,2]"],
+            # What `door` is.
+            "latent": ["representation=vae", "goal_sampler=skewfit", "agent=sac", "agent.batch_size=256", "practice.pool_size=2048"],
+        },
+        seeds=(1, 2, 3),
+        figures=("success_rate", "door_angle_error"),
+        pairs=[("latent", "pixels", "success_rate"), ("latent", "pixels, the oracle's reward", "success_rate")],
+    ),
     "push": Experiment(
         "push",
         "Push from pixels, goals at least 8 cm from the puck's start: the puck's error at least halved against untrained.",
@@ -100,11 +125,39 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "push_rewards": Experiment(
         "push",
-        "Rewards on Push from pixels: state oracle ≥ latent distance > pixel error.",
-        {"latent": [], "oracle": ["reward=state_distance"], "pixel": ["reward=pixel_error"]},
+        "Rewards on Push from pixels: state oracle ≥ latent distance > pixel error (its mean square, as in RIG; and its root).",
+        {
+            "latent": [],
+            "oracle": ["reward=state_distance"],
+            "pixel, mean square": ["reward=pixel_mse"],
+            "pixel": ["reward=pixel_error"],
+        },
         seeds=(1, 2, 3),
         figures=("puck_distance_m", "success_rate"),
-        pairs=[("oracle", "latent", "puck_distance_m"), ("latent", "pixel", "puck_distance_m")],
+        pairs=[
+            ("oracle", "latent", "puck_distance_m"),
+            ("latent", "pixel, mean square", "puck_distance_m"),
+            ("latent", "pixel, mean square", "success_rate"),
+            ("latent", "pixel", "puck_distance_m"),
+        ],
+    ),
+    "push_rewards_alone": Experiment(
+        "push",
+        "The same without hindsight goals, where a reward has to lead by itself: relabelling draws the rollout's goals and the sampler's "
+        "in equal parts.",
+        {
+            "latent": NO_HINDSIGHT,
+            "pixel": ["reward=pixel_error", *NO_HINDSIGHT],
+            "oracle": ["reward=state_distance", *NO_HINDSIGHT],
+        },
+        seeds=(1, 2, 3),
+        figures=("puck_distance_m", "success_rate"),
+        pairs=[
+            ("oracle", "latent", "puck_distance_m"),
+            ("latent", "pixel", "puck_distance_m"),
+            ("oracle", "latent", "success_rate"),
+            ("latent", "pixel", "success_rate"),
+        ],
     ),
     "relabel": Experiment(
         "push_state",
@@ -143,5 +196,35 @@ EXPERIMENTS: dict[str, Experiment] = {
             ("demos+her", "demos+her, no filter", "success_rate"),
         ],
         data=("env=pick_place", "env.image_size=0", "policy=scripted", "episodes=100", "states=true"),
+    ),
+    "offline_maze": Experiment(
+        "offline_maze",
+        "PointMaze_UMaze, sparse: from 300 random episodes alone, IQL and AWAC at least 20 points above cloning and above the best of "
+        "untrained, random and zero actions, and no fall once practice begins; what SAC makes of the same data.",
+        {
+            "iql": [],
+            "awac": ["agent=awac", "agent.discount=0.99", "agent.inverse_temperature=10", *LAYER_NORM, "agent.reward_range=[0,1]"],
+            "bc": ["agent=gcbc", "relabel=geometric"],
+            "sac": ["agent=sac", *SAC_MAZE],
+            "sac, LayerNorm and clipped targets": ["agent=sac", *SAC_MAZE, *LAYER_NORM, "agent.reward_range=[0,1]"],
+        },
+        figures=OFFLINE_FIGURES,
+        pairs=OFFLINE_PAIRS,
+        data=("env=pointmaze", "policy=random", "random_hold=10", "episodes=300", "seed=101"),
+    ),
+    "offline_push": Experiment(
+        "offline_push",
+        "Push by state: from 500 random episodes alone, IQL and AWAC at least 20 points above cloning and above the best of untrained, "
+        "random and zero actions, and no fall once practice begins; what SAC makes of the same data.",
+        {
+            "iql": [],
+            "awac": ["agent=awac", *PUSH_NETWORKS, "agent.inverse_temperature=10", *LAYER_NORM, "agent.reward_range=[-1,0]"],
+            "bc": ["agent=gcbc", "relabel=geometric", "agent.hidden=[128,128]", "agent.lr=1e-3"],
+            "sac": ["agent=sac", *PUSH_NETWORKS],
+            "sac, LayerNorm and clipped targets": ["agent=sac", *PUSH_NETWORKS, *LAYER_NORM, "agent.reward_range=[-1,0]"],
+        },
+        figures=OFFLINE_FIGURES,
+        pairs=OFFLINE_PAIRS,
+        data=("env=push", "env.image_size=0", "policy=random", "random_hold=5", "episodes=500", "seed=101"),
     ),
 }

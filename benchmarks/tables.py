@@ -25,7 +25,7 @@ def shown(values: list[float], figure: str) -> str:
     """Return mean [lower, upper] of some seeds; shares stay within 0 and 1."""
     if not values:
         return "-"
-    share = figure.endswith(("success_rate", "coverage", "eval_8k"))
+    share = figure.endswith(("success_rate", "coverage", "eval_8k", "lowest_online"))
     mean, low, high = mean_interval(values, *((0.0, 1.0) if share else ()))
     return f"{mean:.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(values) > 1 else " (one seed)")
 

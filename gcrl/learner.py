@@ -22,6 +22,7 @@ from gcrl.parts import build_env, build_goal_sampler, build_policy, build_replay
 from gcrl.policy import as_goals
 from gcrl.replay import Replay
 from gcrl.settings import Settings
+from gcrl.statistics import affordable
 from goal_samplers.api import GoalContext, Goals
 from goal_samplers.resample import RowPool
 
@@ -156,7 +157,9 @@ class Learner:
             self.check_latents(replay, replay.ring.all_rows())
 
     def check_latents(self, replay: Replay, rows: NDArray[np.int64]) -> None:
-        """Raise `NotFinite` naming the representation unless the latents of `rows` are finite."""
+        """Raise `NotFinite` naming the representation unless the latents of `rows` are finite; stored pictures always are."""
+        if replay.latent_key:
+            return
         require_finite(f"a latent of {type(self.representation).__name__}", replay.read("latent", rows))
 
     def prepare(self, epoch: int) -> dict[str, float]:
@@ -169,7 +172,7 @@ class Learner:
             self.reward.refit(self.experience, self.generator)
         # A dataset's scales hold for good: networks that were trained on it would see everything moved when practice begins.
         source = self.replay if self.offline is None else self.offline
-        rows = source.sample_rows(min(source.size, 10_000), self.generator)
+        rows = source.sample_rows(affordable(min(source.size, 10_000), self.representation.latent_dim), self.generator)
         latents, inputs = source.read("latent", rows), source.gather(rows, self.policy.inputs)
         latent_scale = self.spread(latents)
         width = latents.shape[1]

@@ -16,7 +16,7 @@ from gcrl.checkpoint import write_atomically
 from gcrl.evaluation import Evaluation
 from gcrl.metrics_log import read_metrics
 from gcrl.request import EvaluationOrder, Request
-from gcrl.schedule import BASELINES, total_epochs
+from gcrl.schedule import BASELINES, OFFLINE, total_epochs
 from gcrl.settings import Settings
 from gcrl.world import Result
 
@@ -66,9 +66,17 @@ def untrained(folder: Path) -> dict[str, Any] | None:
     return {"policy": best, **known[best]}
 
 
+def after_offline(folder: Path) -> dict[str, float]:
+    """Return the figures on the test goals of the policy that the dataset alone made; {} where none was measured."""
+    rows = [row for row in read_metrics(folder) if f"{OFFLINE}/success_rate" in row]
+    return {key.removeprefix(f"{OFFLINE}/"): value for key, value in rows[-1].items() if key.startswith(f"{OFFLINE}/")} if rows else {}
+
+
 def write_evaluation(folder: Path, evaluation: Evaluation, details: dict[str, Any]) -> dict[str, Any]:
     """Write ``evaluation.json`` and ``evaluation.npz`` into the run folder and return the former's object."""
     summary = {**evaluation.summary(), **details, "untrained": untrained(folder)}
+    if before_practice := after_offline(folder):
+        summary[OFFLINE] = before_practice
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **evaluation.pictures())
     partial = folder / "evaluation.npz.tmp"
@@ -143,6 +151,8 @@ def in_words(summary: dict[str, Any]) -> str:
     for key, value in summary.items():
         if isinstance(value, float) and key not in skip:
             line += f", {key.replace('_', ' ')} {value:.3f}"
+    if OFFLINE in summary:
+        line += f" (from the dataset alone: success {summary[OFFLINE]['success_rate']:.2f})"
     if summary.get("untrained"):
         line += f" (untrained: success {summary['untrained']['success_rate']:.2f})"
     return line

@@ -44,6 +44,10 @@ def build_policy(settings: Settings, env: TaskEnv) -> Policy:
         seed=settings.seed,
         device=settings.device,
     )
+    if getattr(agent, "latent_first", False) and inputs[0] != "latent":
+        raise UserError(
+            f"agent {type(agent).__name__} was given practice.inputs=[{', '.join(inputs)}]; expected its picture, latent, first"
+        )
     return Policy(representation, agent, inputs)
 
 
@@ -92,6 +96,7 @@ def build_replay(settings: Settings, env: TaskEnv, representation: Representatio
         latent_dim=representation.latent_dim,
         goal_dim=representation.latent_dim,
         image_goal=env.capabilities.images,
+        latent_key=getattr(representation, "stored_as", ""),
     )
 
 

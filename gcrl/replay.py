@@ -16,6 +16,7 @@ from gcrl.goal_records import CHUNK, GoalBatch, GoalRecords, encode_goals
 from gcrl.ring import Ring, expand
 from goal_samplers.api import Goals
 from representations.api import Floats, Representation, Rows
+from representations.pixels import as_latents
 
 NOT_STORED = ("desired_goal", "goal_image")
 COLUMN_ORDER = ("latent", "proprioception", "observation", "achieved_goal")  # neighbours are read together
@@ -37,7 +38,8 @@ class Replay:
     The n-th episode ever added has number n, which is also its index in the practice dataset.
 
     horizon: longest episode in steps. capacity: rows. latent_dim: d. goal_dim: k, equal to d since goals are latents.
-    image_goal: keep a goal picture with every episode. Raises `UserError` where `capacity` holds no episode.
+    image_goal: keep a goal picture with every episode. latent_key: the key of pictures that are the latent (``stored_as`` of the
+    representation), which then takes no room of its own; "": none are. Raises `UserError` where `capacity` holds no episode.
     """
 
     def __init__(
@@ -50,16 +52,17 @@ class Replay:
         latent_dim: int,
         goal_dim: int,
         image_goal: bool,
+        latent_key: str = "",
     ) -> None:
         if capacity < horizon + 1:
             raise UserError(f"replay capacity {capacity} holds no episode of {horizon} steps; expected at least {horizon + 1} rows")
         if goal_dim != latent_dim:
             raise ValueError(f"goals are latents, so goal_dim {goal_dim} must equal latent_dim {latent_dim}")
-        self.horizon, self.goal_dim = horizon, goal_dim
+        self.horizon, self.goal_dim, self.latent_key = horizon, goal_dim, latent_key
         self.ring = Ring(capacity)
         shapes = {key: space.shape or () for key, space in observation_space.spaces.items() if key not in NOT_STORED}
         pictures = {key for key in shapes if observation_space[key].dtype == np.uint8 and len(shapes[key]) == 3}
-        self._shapes = {"latent": (latent_dim,)} | {key: shape for key, shape in shapes.items() if key not in pictures}
+        self._shapes = {"latent": (0 if latent_key else latent_dim,)} | {key: shape for key, shape in shapes.items() if key not in pictures}
         ordered = sorted(self._shapes, key=lambda key: COLUMN_ORDER.index(key) if key in COLUMN_ORDER else len(COLUMN_ORDER))
         widths = [int(np.prod(self._shapes[key])) for key in ordered]
         stops = np.cumsum(widths)
@@ -93,6 +96,8 @@ class Replay:
 
     def read(self, key: str, rows: Rows) -> NDArray[Any]:
         """Return `key` at `rows`: (n, ...); float32 for vectors and the latent, uint8 for pictures, actions as they were given."""
+        if key == "latent" and self.latent_key:
+            return as_latents(self.read(self.latent_key, rows))
         if key in self._frames:
             return self._frames[key].take(rows, axis=0)
         if key == "action":
@@ -159,6 +164,9 @@ class Replay:
 
     def gather(self, rows: Rows, keys: tuple[str, ...]) -> Floats:
         """Return (n, i) float32: the vectors `keys` (latent, proprioception, observation, achieved_goal) side by side, in this order."""
+        if self.latent_key and "latent" in keys:
+            parts = [self.read(key, rows).reshape(len(rows), -1) for key in keys]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         plan = self._plans.get(keys)
         if plan is None:
             plan = self._plans[keys] = self._plan(keys)
@@ -182,7 +190,7 @@ class Replay:
         """
         stored = self.ring.all_rows() if first_rows is None else self.episode_rows(first_rows)
         latent = self._columns["latent"]
-        for chunk in np.unique(stored // CHUNK).tolist():
+        for chunk in [] if self.latent_key else np.unique(stored // CHUNK).tolist():
             span = np.minimum(np.arange(chunk * CHUNK, (chunk + 1) * CHUNK), self.ring.capacity - 1)
             encoded = representation.encode({key: self.read(key, span) for key in representation.keys})
             wanted = stored[stored // CHUNK == chunk]

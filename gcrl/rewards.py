@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from envs.api import TaskEnv
 from envs.errors import UserError, unknown
 from gcrl.relabel import GoalBatch
+from gcrl.statistics import affordable
 from representations.api import Experience, Floats, Representation
 
 Bools = NDArray[np.bool_]
 Next = Mapping[str, NDArray[Any]]
 REFIT_ROWS = 4096  # rows from which scales and covariances are estimated
+PICTURES = 512  # pairs of frames from which a scale is estimated
 
 
 @runtime_checkable
@@ -73,10 +75,8 @@ class LatentDistance(_Plain):
     def __init__(self, *, env: TaskEnv, representation: Representation, norm: str = "l2", scale: float | str = "auto") -> None:
         if norm not in ("l2", "l1"):
             raise unknown("norm", norm, ("l1", "l2"))
-        if scale != "auto" and not _positive(scale):
-            raise UserError(f"reward.scale={scale!r}; expected a positive number or 'auto'")
-        self.norm, self.auto = norm, scale == "auto"
-        self.scale = 1.0 if self.auto else float(scale)
+        self.norm, self.auto, self.scale = norm, scale == "auto", _scale(scale)
+        self.latent_dim = representation.latent_dim
 
     def __call__(self, next: Next, goals: GoalBatch) -> tuple[Floats, Bools]:
         """Return (reward (n,), all False)."""
@@ -91,7 +91,8 @@ class LatentDistance(_Plain):
     def refit(self, experience: Experience, generator: np.random.Generator) -> None:
         """Estimate the scale, if it is "auto", from random pairs of stored rows."""
         if self.auto:
-            pairs = experience.read("latent", experience.sample_rows(2 * REFIT_ROWS, generator)).reshape(2, REFIT_ROWS, -1)
+            n = affordable(REFIT_ROWS, self.latent_dim)
+            pairs = experience.read("latent", experience.sample_rows(2 * n, generator)).reshape(2, n, -1)
             self.scale = float(np.median(self.distance(pairs[0] - pairs[1]))) or 1.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -153,7 +154,7 @@ class LogDensity(_Plain):
 
     def __init__(self, *, env: TaskEnv, representation: Representation, std: float | Sequence[float] | str = "auto") -> None:
         d = representation.latent_dim
-        self.auto = isinstance(std, str) and std == "auto"
+        self.auto, self.latent_dim = isinstance(std, str) and std == "auto", d
         values = np.ones(d) if self.auto else np.atleast_1d(np.asarray(std, dtype=np.float64)) if not isinstance(std, str) else np.zeros(1)
         if values.shape not in ((1,), (d,)) or not (values > 0).all():
             raise UserError(f"reward.std={std!r}; expected 'auto', a positive number or {d} of them, one per latent dimension")
@@ -168,7 +169,7 @@ class LogDensity(_Plain):
     def refit(self, experience: Experience, generator: np.random.Generator) -> None:
         """Estimate the standard deviations, if "auto", from random stored rows."""
         if self.auto:
-            latents = experience.read("latent", experience.sample_rows(REFIT_ROWS, generator))
+            latents = experience.read("latent", experience.sample_rows(affordable(REFIT_ROWS, self.latent_dim), generator))
             self.std = np.maximum(latents.std(axis=0), 1e-6).astype(np.float32)
 
     def state_dict(self) -> dict[str, Any]:
@@ -209,19 +210,45 @@ class SparseThreshold(_Plain):
 
 
 class PixelError(_Plain):
-    """Reward minus the root mean square pixel difference between frame and goal picture, in [-1, 0]: the control; never terminates."""
+    """Reward minus the pixel difference between frame and goal picture, brightness in [0, 1], over scale: the control; never terminates.
+
+    form: "rms", the root mean square; or "mse", the mean square (RIG, Nair et al. 2018, figure on reward types), which unlike its root
+    grows no steeper as two pictures come to match. scale: a number, or "auto": the median between stored frames, estimated anew at every
+    `refit` (1 before the first). Raises `UserError` where the environment has no pictures, for another form or scale.
+    """
 
     needs = ("image",)
 
-    def __init__(self, *, env: TaskEnv, representation: Representation) -> None:
+    def __init__(self, *, env: TaskEnv, representation: Representation, form: str = "rms", scale: float | str = 1.0) -> None:
         if not env.capabilities.images:
             raise UserError("reward PixelError compares pictures, but this environment observes none; expected e.g. env.image_size=48")
+        if form not in ("rms", "mse"):
+            raise unknown("reward.form", form, ("rms", "mse"))
+        self.form, self.auto, self.scale = form, scale == "auto", _scale(scale)
 
     def __call__(self, next: Next, goals: GoalBatch) -> tuple[Floats, Bools]:
         """Return (reward (n,), all False)."""
-        difference = next["image"].astype(np.float32) - goals.images
-        squares = np.einsum("ni,ni->n", *[difference.reshape(len(difference), -1)] * 2)
-        return -np.sqrt(squares / difference[0].size) / np.float32(255), _never(goals)
+        return -self.difference(next["image"], goals.images) / np.float32(self.scale), _never(goals)
+
+    def difference(self, frames: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> Floats:
+        """Return the unscaled differences (n,) of pictures (n, H, W, C)."""
+        difference = frames.astype(np.float32) - wanted
+        squares = np.einsum("ni,ni->n", *[difference.reshape(len(difference), -1)] * 2) / difference[0].size
+        return np.asarray(np.sqrt(squares) / np.float32(255) if self.form == "rms" else squares / np.float32(255**2))
+
+    def refit(self, experience: Experience, generator: np.random.Generator) -> None:
+        """Estimate the scale, if it is "auto", from random pairs of stored frames."""
+        if self.auto:
+            frames = experience.read("image", experience.sample_rows(2 * PICTURES, generator))
+            self.scale = float(np.median(self.difference(frames[:PICTURES], frames[PICTURES:]))) or 1.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the scale where it is estimated."""
+        return {"scale": self.scale} if self.auto else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the scale."""
+        self.scale = float(state.get("scale", self.scale))
 
 
 class Environment(_Plain):
@@ -281,6 +308,15 @@ def _never(goals: GoalBatch) -> Bools:
 def _lengths(difference: Floats) -> Floats:
     lengths: Floats = np.sqrt(np.einsum("nd,nd->n", difference, difference))
     return lengths
+
+
+def _scale(given: float | str) -> float:
+    """Return what a reward is divided by at first: 1 where it is to be estimated ("auto"). Raises `UserError` for what is not positive."""
+    if given == "auto":
+        return 1.0
+    if not _positive(given):
+        raise UserError(f"reward.scale={given!r}; expected a positive number or 'auto'")
+    return float(given)
 
 
 def _positive(value: Any) -> bool:

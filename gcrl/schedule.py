@@ -9,6 +9,7 @@ from gcrl.request import EvaluationOrder, Request, episode_seeds, kept_scenes
 from gcrl.settings import Settings
 
 BASELINES = ("untrained", "random", "zero")
+OFFLINE = "offline"  # the policy that the dataset alone made
 WARMUPS = ("random", "stay")
 ON_ABORT = ("stop", "continue")
 AT_LEAST = {
@@ -92,17 +93,20 @@ def check_schedule(settings: Settings, env: TaskEnv) -> None:
 def evaluations_due(settings: Settings, epoch: int) -> list[EvaluationOrder]:
     """Return what is evaluated beside the collection of `epoch`: first the baselines, one an epoch, then the policy on tuning goals.
 
-    The policy that the dataset alone made is evaluated beside the second epoch of practice: weights are sent an epoch ahead.
+    The policy that the dataset alone made is evaluated beside the second epoch of practice: weights are sent an epoch ahead. It is
+    measured on the test goals too, like the baselines, so that what practice added can be told.
     """
     practice, offline = settings.practice, offline_epochs(settings)
+    switch = bool(offline) and epoch == offline + 1
+    at_switch = [EvaluationOrder(OFFLINE, split="test", goals=practice.final_goals)] if switch and practice.final_goals else []
     trained = epoch - (0 if offline else warmup_epochs(settings))
     if 0 < trained <= len(BASELINES) and practice.final_goals:
         kind = BASELINES[trained - 1]
-        return [EvaluationOrder(kind, kind, "test", practice.final_goals)]
-    due = trained % practice.eval_every == 0 or (offline and epoch == offline + 1) if practice.eval_every else False
+        return [EvaluationOrder(kind, kind, "test", practice.final_goals), *at_switch]
+    due = trained % practice.eval_every == 0 or switch if practice.eval_every else False
     if due and trained > 0:
-        return [EvaluationOrder("eval", goals=practice.eval_episodes)]
-    return []
+        return [EvaluationOrder("eval", goals=practice.eval_episodes), *at_switch]
+    return at_switch
 
 
 def refit_due(settings: Settings, epoch: int) -> bool:

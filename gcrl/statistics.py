@@ -1,4 +1,4 @@
-"""Means with 95 % intervals, over episodes or over seeds."""
+"""Means with 95 % intervals, over episodes or over seeds; and from how many rows figures of a latent space are estimated."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+
+MOST_BYTES = 1 << 25  # of rows drawn at once to estimate means, spreads and scales
+
+
+def affordable(n: int, width: int) -> int:
+    """Return `n`, or as many rows of `width` float32 as fit in 32 MB (at least 2): a picture taken as a latent has thousands of entries."""
+    return min(n, max(2, MOST_BYTES // (4 * width)))
 
 
 def mean_interval(values: Sequence[float] | NDArray[Any], low: float = -np.inf, high: float = np.inf) -> tuple[float, float, float]:

@@ -15,6 +15,7 @@ from envs.errors import UserError
 from gcrl.collect import collect
 from gcrl.data import Reader
 from gcrl.metrics_log import read_metrics
+from gcrl.outcome import after_offline
 from gcrl.practice import Practice
 from gcrl.run import load
 from gcrl.schedule import offline_epochs, total_epochs, updates_of
@@ -44,6 +45,9 @@ def test_a_run_learns_offline_first_and_goes_on_practising(undisturbed: Path) ->
     assert "representation/reconstruction_mse" in rows[0]  # fitted to the dataset at once
     switched = [row for row in rows if "eval/updates" in row and row["eval/updates"] == 25]
     assert len(switched) == 1, "the policy that the dataset alone made is evaluated once"
+    alone = [row for row in rows if "offline/success_rate" in row]
+    assert [row["offline/updates"] for row in alone] == [25], "and on the test goals, once"
+    assert after_offline(undisturbed)["distance"] == alone[0]["offline/distance"]
     with Reader(undisturbed / "practice.h5") as reader:
         assert len(reader) == 24
         goals = reader.goal("achieved", np.arange(8))

@@ -99,6 +99,27 @@ def test_pixel_error_is_the_root_mean_square_in_units_of_full_brightness():
     assert build(PixelError)({"image": black}, extreme)[0].tolist() == [-1.0]
 
 
+def test_the_mean_square_is_the_square_of_its_root_and_a_scale_keeps_its_size() -> None:
+    store, generator = stored(5), np.random.default_rng(0)
+    rows = store.sample_transitions(400, generator)
+    goals = Relabel(rollout=0.0, future=0.0, sampler=0, random=1.0)(store, rows, generator)
+    seen = {"image": store.read("image", rows + 1)}
+    plain, squared = build(PixelError)(seen, goals)[0], build(PixelError, form="mse")(seen, goals)[0]
+    assert np.allclose(squared, -(plain**2), atol=1e-6)
+    scaled = build(PixelError, form="mse", scale="auto")
+    assert scaled.state_dict() == {"scale": 1.0}
+    scaled.refit(store, generator)
+    value = scaled(seen, goals)[0]
+    assert np.allclose(value * scaled.scale, squared, rtol=1e-5)
+    assert -1.3 < np.median(value) < -0.7, "two stored frames differ by one, in the median"
+    again = build(PixelError, form="mse", scale="auto")
+    again.load_state_dict(scaled.state_dict())
+    assert np.array_equal(again(seen, goals)[0], value)
+    for wrong, message in (({"form": "msq"}, "mse"), ({"scale": -1}, "positive number or 'auto'")):
+        with pytest.raises(UserError, match=message):
+            build(PixelError, **wrong)
+
+
 def test_auto_scales_make_rewards_indifferent_to_the_latent_unit():
     for kind in (LatentDistance, Mahalanobis):
         values = []

@@ -42,7 +42,7 @@ class Agent(Protocol):
 
     Optional, found by ``hasattr``: ``value(inputs, goals) -> (n,)``, ``value_spread`` (the same of the disagreement of critics, or None);
     ``losses(batch) -> metrics`` of held-out rows, with no bit of the agent changed; ``n_step``, the steps that `rewards` should sum;
-    ``relabels``, the only fractions of ``relabel`` that it can learn from.
+    ``relabels``, the only fractions of ``relabel`` that it can learn from; ``latent_first``, true where inputs must begin with the latent.
     """
 
     batch_size: int

@@ -65,10 +65,18 @@ class GoalAgent(ABC):
         with self.learner.measured():
             return self.update(batch)
 
+    def rows(self, inputs: Tensor, goals: Tensor) -> Tensor:
+        """Return what the networks see of inputs (n, i) and goals (n, k): standardised, side by side, (n, i + k)."""
+        return self.normalizer(inputs, goals)
+
+    def acting(self) -> nn.Module:
+        """Return all that acting needs but the normaliser."""
+        return self.actor
+
     def now_and_after(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return standardised rows (B, i + k) before and after each transition, both with the batch's goals."""
         rows = len(batch.rewards)
-        both = self.normalizer(torch.cat([batch.inputs, batch.next_inputs]), torch.cat([batch.goals, batch.goals]))
+        both = self.rows(torch.cat([batch.inputs, batch.next_inputs]), torch.cat([batch.goals, batch.goals]))
         return both[:rows], both[rows:]
 
     def next_discount(self, batch: Batch) -> float | Tensor:
@@ -82,7 +90,7 @@ class GoalAgent(ABC):
         """
         if batch.actor_goals is None:
             return now
-        return self.normalizer(batch.inputs if inputs is None else inputs, batch.actor_goals)
+        return self.rows(batch.inputs if inputs is None else inputs, batch.actor_goals)
 
     def set_normalizer(self, inputs_mean: Floats, inputs_std: Floats, goals_mean: Floats, goals_std: Floats) -> None:
         """Standardise network inputs from now on: (i,), (i,), (k,), (k,); raises `UserError` for other shapes."""
@@ -90,11 +98,11 @@ class GoalAgent(ABC):
 
     def actor_state(self) -> dict[str, NDArray[Any]]:
         """Return a copy of the actor's weights and the normalizer, as flat numpy arrays."""
-        return states.actor_state(self.actor, self.normalizer)
+        return states.actor_state(self.acting(), self.normalizer)
 
     def load_actor_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Act like the agent whose `actor_state` this is; raises `UserError` where it does not fit."""
-        states.load_actor_state(self.actor, self.normalizer, state, self.name)
+        states.load_actor_state(self.acting(), self.normalizer, state, self.name)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of networks, optimisers, normalizer, generator and counter."""
@@ -109,11 +117,14 @@ class Valued(ABC):
     """The capability of an agent to tell what it expects."""
 
     device: str
-    normalizer: Normalizer
+
+    @abstractmethod
+    def rows(self, inputs: Tensor, goals: Tensor) -> Tensor:
+        """Return what the networks see of inputs (n, i) and goals (n, k); `GoalAgent` has it."""
 
     def value(self, inputs: Floats, goals: Floats) -> Floats:
         """Return (n,) the discounted return (reward units) that the agent expects of its deterministic policy toward each goal."""
-        return in_chunks(lambda s, g: self.row_values(self.normalizer(s, g)), inputs, goals, VALUE_ROWS, self.device)
+        return in_chunks(lambda s, g: self.row_values(self.rows(s, g)), inputs, goals, VALUE_ROWS, self.device)
 
     @abstractmethod
     def row_values(self, rows: Tensor) -> Tensor:
@@ -140,7 +151,7 @@ class Ensemble(Valued):
         return self.member_values(rows).amin(0)
 
     def _spread(self, inputs: Floats, goals: Floats) -> Floats:
-        spread = lambda s, g: self.member_values(self.normalizer(s, g)).std(0, correction=0)  # noqa: E731
+        spread = lambda s, g: self.member_values(self.rows(s, g)).std(0, correction=0)  # noqa: E731
         return in_chunks(spread, inputs, goals, VALUE_ROWS, self.device)
 
 
@@ -162,7 +173,7 @@ class GaussianAgent(GoalAgent):
         return self.range.from_unit(self.actor.squash(mean + np.exp(log_std) * noise))
 
     def _moments(self, inputs: Tensor, goals: Tensor) -> Tensor:
-        return torch.cat(self.actor(self.normalizer(inputs, goals)), -1)
+        return torch.cat(self.actor(self.rows(inputs, goals)), -1)
 
     def _mode(self, inputs: Tensor, goals: Tensor) -> Tensor:
-        return self.actor.mode(self.normalizer(inputs, goals))
+        return self.actor.mode(self.rows(inputs, goals))

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from gymnasium import spaces
-from torch import Tensor
+from torch import Tensor, nn
 
 from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import Ensemble, GaussianAgent
@@ -72,18 +72,24 @@ class SAC(GaussianAgent, Ensemble):
         self.target_entropy = -float(self.range.dim) if target_entropy is None else target_entropy
         self.bounds = value_range(self.name, reward_range, discount)
         self.imitate = Imitation(self.name, bc_weight, q_filter)
-        self.actor = GaussianActor(self.dim, self.range.dim, self.hidden, self.weights).to(device)
-        self.critics = Critics(critics, self.dim + self.range.dim, self.hidden, self.weights, layer_norm=layer_norm).to(device)
+        actor, values, below = self.build(critics, layer_norm)
+        self.actor, self.critics = actor.to(device), values.to(device)
         self.target_critics = frozen_copy(self.critics)
         self.targets = Polyak(tau, (self.target_critics, self.critics))
         self.temperature = Temperature(temperature).to(device)
         self.assemble(
-            {"critics": adam(lr, self.critics), "actor": adam(lr, self.actor, self.temperature)},
+            {"critics": adam(lr, self.critics, *below.values()), "actor": adam(lr, self.actor, self.temperature)},
             actor=self.actor,
             critics=self.critics,
             target_critics=self.target_critics,
             temperature=self.temperature,
+            **below,
         )
+
+    def build(self, critics: int, layer_norm: bool) -> tuple[GaussianActor, Critics, dict[str, nn.Module]]:
+        """Return actor, critics, and what makes the rows that both see where that is learnt, by the critics' loss alone."""
+        actor = GaussianActor(self.dim, self.range.dim, self.hidden, self.weights)
+        return actor, Critics(critics, self.dim + self.range.dim, self.hidden, self.weights, layer_norm=layer_norm), {}
 
     def update(self, batch: Batch) -> Metrics:
         """Take one gradient step of critics, actor and temperature; metrics are 0-d tensors, ``finite`` is the sum of the losses."""
@@ -100,6 +106,7 @@ class SAC(GaussianAgent, Ensemble):
         loss, metrics = td_loss(values, target)
         self.learner.step("critics", loss)
 
+        now = now.detach()  # the policy's loss stays out of what makes the rows
         actions, log_prob = self.actor.sample(now, noise[0])
         own = sac_actor_loss(self.critics(torch.cat([now, actions], -1), frozen=True), log_prob, temperature)
         actor_loss, of_actor = self.imitate(own, batch.demos, now, taken, self.actor.mode, self.critics)

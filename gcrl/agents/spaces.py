@@ -34,6 +34,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "inverse_temperature": (0.0, 1e4),
     "clone_weight": (0.0, 1e4),
     "bc_weight": (0.0, 1e6),
+    "shift": (0, 100),
+    "maps": (1, 1024),
+    "features": (1, 10_000),
 }
 
 

@@ -84,6 +84,9 @@ def _tiles(runs: list[RunRecord]) -> str:
         if untrained is not None:
             extra = f" ({span(untrained_bounds, name)})" if span(untrained_bounds, name) else ""
             lines.append(f'<span class="muted">untrained {escape(number(untrained, name) + extra)}</span>')
+        before = [run.evaluation["offline"][name] for run in evaluated if run.evaluation and name in run.evaluation.get("offline", {})]
+        if before:
+            lines.append(f'<span class="muted">from the dataset alone {escape(number(sum(before) / len(before), name))}</span>')
         tiles.append(f"<div{' class=first' if not tiles else ''}>{''.join(lines)}</div>")
     evaluation = evaluated[0].evaluation or {}
     over = f"{number(evaluation['episodes'])} {evaluation.get('goals', 'test')} goals" if "episodes" in evaluation else "test goals"
