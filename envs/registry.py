@@ -31,6 +31,7 @@ OWN = {
     "gcrl/StandIn-v0": "envs.stand_in:StandInEnv",
     "gcrl/Corridor-v0": "envs.corridor:CorridorEnv",
     "gcrl/BitFlip-v0": "envs.bitflip:BitFlipEnv",
+    "gcrl/OGBenchPointMaze-v0": "envs.ogbench_pointmaze:OGBenchPointMazeEnv",
 }
 ENTRY_POINTS = "gcrl.envs"
 _GYMNASIUM_PACKAGES = ("gymnasium_robotics", "panda_gym")  # imported only when an id is not known yet

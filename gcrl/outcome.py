@@ -151,7 +151,9 @@ def in_words(summary: dict[str, Any]) -> str:
     for key, value in summary.items():
         if isinstance(value, float) and key not in skip:
             line += f", {key.replace('_', ' ')} {value:.3f}"
-    if OFFLINE in summary:
+    if summary["updates"] and not summary["env_steps"]:
+        line += " (from the dataset alone)"
+    elif OFFLINE in summary:
         line += f" (from the dataset alone: success {summary[OFFLINE]['success_rate']:.2f})"
     if summary.get("untrained"):
         line += f" (untrained: success {summary['untrained']['success_rate']:.2f})"

@@ -58,6 +58,8 @@ def check_schedule(settings: Settings, env: TaskEnv) -> None:
     if not 0 <= settings.max_minutes < float("inf"):
         raise UserError(f"max_minutes={settings.max_minutes}; expected minutes, or 0 for no limit")
     for name, least in AT_LEAST.items():
+        if name == "epochs" and settings.offline_updates:  # there is something to do without practice
+            least = 0
         if getattr(practice, name) < least:
             raise UserError(f"practice.{name}={getattr(practice, name)}; expected at least {least}")
     if practice.warmup not in WARMUPS:
@@ -94,7 +96,8 @@ def evaluations_due(settings: Settings, epoch: int) -> list[EvaluationOrder]:
     """Return what is evaluated beside the collection of `epoch`: first the baselines, one an epoch, then the policy on tuning goals.
 
     The policy that the dataset alone made is evaluated beside the second epoch of practice: weights are sent an epoch ahead. It is
-    measured on the test goals too, like the baselines, so that what practice added can be told.
+    measured on the test goals too, like the baselines, so that what practice added can be told. Where no practice follows, the evaluation
+    that ends the run is the one of what the dataset alone made.
     """
     practice, offline = settings.practice, offline_epochs(settings)
     switch = bool(offline) and epoch == offline + 1

@@ -10,7 +10,7 @@ from typing import Any
 class Practice:
     """The practice loop's own settings (group ``practice``)."""
 
-    epochs: int = 40  # an epoch: collect, add to replay, update; metrics and a checkpoint at its end
+    epochs: int = 40  # an epoch: collect, add to replay, update; metrics and a checkpoint at its end; 0 after offline_updates: none
     episodes_per_epoch: int = 16  # each of the environment's horizon of steps, or fewer where it ends early
     updates_per_epoch: int = 800  # agent updates, each on one relabelled minibatch
     random_epochs: int = 4  # first epochs act without the policy and do not update the agent; none after offline_updates

@@ -15,13 +15,14 @@ from envs.conformance import check_env
 from envs.errors import UserError
 
 ARMS = ("Door", "Reach", "Push", "PickPlace", "Stack", "Drawer", "Button", "MultiPush", "Tabletop")
-OWN = {f"gcrl/{name}-v0" for name in (*ARMS, "Corridor", "BitFlip")}
+OWN = {f"gcrl/{name}-v0" for name in (*ARMS, "Corridor", "BitFlip", "OGBenchPointMaze")}
 
 
 def _finished(target: str) -> bool:
     """Return whether a task is there with its committed goals (those without a simulator need none)."""
     module = Path(envs.__file__).parent / f"{target.partition(':')[0].removeprefix('envs.')}.py"
-    return module.exists() and (module.stem in ("bitflip", "corridor") or (module.parent / "goals" / f"{module.stem}.npz").exists())
+    drawn = module.stem in ("bitflip", "corridor", "ogbench_pointmaze")
+    return module.exists() and (drawn or (module.parent / "goals" / f"{module.stem}.npz").exists())
 
 
 THIRD_PARTY = """

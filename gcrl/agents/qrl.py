@@ -28,6 +28,7 @@ class QRL(GaussianAgent, Valued):
     Equation 10 with a learnt multiplier and ε = `slack`; pushing apart is softened around `far` steps (section 3.3). A model of what
     an action does to the embedding lets the policy descend the distance, and `clone_weight` keeps it near the data (OGBench's DDPG+BC).
     Inputs and goals must be of one kind, since a distance is between states; goals should be random frames (``relabel=random``).
+    multiplier: the constraint's weight at first (OGBench: 1).
     latent, component: sizes of the embedding and of its parts. Values are minus the distance in steps. Other arguments: as in `SAC`.
     An update of 256 x 256 networks takes about 2.5 times SAC's: five batches of states are embedded, with LayerNorm and a
     model of actions, and five batches of distances sort every component of every row.
@@ -54,6 +55,7 @@ class QRL(GaussianAgent, Valued):
         slack: float = 0.05,
         far: float = 500.0,
         clone_weight: float = 0.003,
+        multiplier: float = 0.01,
         layer_norm: bool = True,
     ) -> None:
         super().__init__(input_dim, goal_dim, action_space, seed=seed, device=device, hidden=hidden, batch_size=batch_size, lr=lr)
@@ -71,7 +73,9 @@ class QRL(GaussianAgent, Valued):
         self.actor = self.improve.actor(self.dim, self.range.dim, self.hidden, self.weights).to(device)
         self.distance = Quasimetric(input_dim, latent, component, self.hidden, self.weights, layer_norm).to(device)
         self.dynamics = MLP([latent + self.range.dim, *self.hidden, latent], self.weights, layer_norm=layer_norm).to(device)
-        self.multiplier = Multiplier().to(device)
+        if not 0 < multiplier < float("inf"):
+            raise UserError(f"QRL multiplier={multiplier}; expected a positive number, such as 0.01")
+        self.multiplier = Multiplier(multiplier).to(device)
         self.assemble(
             {"actor": adam(lr, self.actor), "model": adam(lr, self.distance, self.dynamics), "multiplier": adam(lr, self.multiplier)},
             actor=self.actor,
@@ -122,11 +126,11 @@ class QRL(GaussianAgent, Valued):
 
 
 class Multiplier(nn.Module):
-    """The weight of the constraint, positive by a softplus, 0.01 at first."""
+    """The weight of the constraint, positive by a softplus, `first` at first."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: float) -> None:
         super().__init__()
-        self.raw = nn.Parameter(torch.tensor(0.01).expm1().log())
+        self.raw = nn.Parameter(torch.tensor(first).expm1().log())
 
     def forward(self) -> Tensor:
         return F.softplus(self.raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,17 +53,21 @@ def read_practised(path: Path, rows: int = 5, columns: int = 8) -> Practised:
     with Reader(path) as reader:
         epochs = reader.column("epoch").astype(np.int64)
         attempts = _attempts(reader, epochs, rows, columns) if "image" in reader.file["steps/observation"] else []
-        known = np.asarray(reader.file["goals/achieved"][: len(reader)], np.float64).reshape(len(reader), -1)
+        known = np.asarray(reader.file["goals/achieved"][: len(reader)], np.float64)
         thin = slice(None, None, 1 + reader.rows // MAX_FRAMES)
         frames = reader.read("achieved_goal", reader.episode_rows(slice(None))[thin]).astype(np.float64)
         return Practised(
             epochs,
-            known if np.isfinite(known).any() else None,
-            frames.reshape(len(frames), -1),
+            _flat(known) if np.isfinite(known).any() else None,
+            _flat(frames),
             np.repeat(epochs, reader.lengths + 1)[thin],
             attempts,
             reader.header.factors,
         )
+
+
+def _flat(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values.reshape(len(values), math.prod(values.shape[1:]))  # not -1, which cannot be told of no rows
 
 
 def _attempts(reader: Reader, epochs: NDArray[np.int64], rows: int, columns: int) -> list[Attempts]:
