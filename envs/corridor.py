@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.api import Bools, Capabilities, Floats, GoalSet, Images
 from envs.errors import UserError, unknown
-from envs.snapshot import generator_state, pack, unpack
+from envs.point import PointTask
 
 SIZE = 11.0  # units along a side
 CELLS = 60  # grid cells along a side
@@ -71,7 +70,7 @@ def ring_cells() -> Bools:
     return np.asarray(np.maximum(centre[:, None], centre[None, :]) > CELLS / 2 - RING_CELLS)
 
 
-class CorridorEnv(gymnasium.Env[dict[str, Any], Any]):
+class CorridorEnv(PointTask):
     """One step from a corner room to the ring's point nearest to the action plus noise: an idealised goal-reaching policy.
 
     Observations, goals and actions are (2,) float32 positions in units, the centre being the origin; an episode is one step;
@@ -82,7 +81,8 @@ class CorridorEnv(gymnasium.Env[dict[str, Any], Any]):
     observation_space: spaces.Dict
     action_space: spaces.Space[Any]
     horizon = 1
-    factors = ("x_units", "y_units")
+    kind = "gcrl/Corridor-v0"
+    tolerance = SUCCESS_DISTANCE
     capabilities = Capabilities(state=True, render_state=True, goal_states=True, expert=True)
 
     def __init__(self, noise: float = NOISE, picture_size: int = 48) -> None:
@@ -95,9 +95,6 @@ class CorridorEnv(gymnasium.Env[dict[str, Any], Any]):
         area = spaces.Box(-OUTER, OUTER, (2,), np.float32)
         self.observation_space = spaces.Dict({"observation": area, "achieved_goal": area, "desired_goal": area})
         self.action_space = spaces.Box(-OUTER, OUTER, (2,), np.float32)
-        self._position: Floats | None = None
-        self._goal: Floats = np.zeros(2, np.float32)
-        self._steps = 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
         super().reset(seed=seed)
@@ -111,8 +108,7 @@ class CorridorEnv(gymnasium.Env[dict[str, Any], Any]):
         return self._observe(), {}
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        if self._position is None:
-            raise UserError("step() before reset(); expected reset() first")
+        self._here("step")
         target = _point(action, "action") + self.np_random.normal(0.0, self.noise, size=2)
         self._position = nearest_valid(target).astype(np.float32)
         self._steps += 1
@@ -131,19 +127,6 @@ class CorridorEnv(gymnasium.Env[dict[str, Any], Any]):
     def compute_terminated(self, achieved_goal: Floats, desired_goal: Floats, info: Any) -> Bools:
         """Return false: an episode is one step, whatever it reaches."""
         return np.zeros(np.shape(achieved_goal)[:-1], np.bool_)
-
-    def compute_truncated(self, achieved_goal: Floats, desired_goal: Floats, info: Any) -> Bools:
-        """Return false: only the clock truncates."""
-        return np.zeros(np.shape(achieved_goal)[:-1], np.bool_)
-
-    def success(self, achieved_goal: Floats, desired_goal: Floats) -> Bools:
-        """Return where the distance is at most 0.3 units, over the leading axes of (..., 2)."""
-        return np.asarray(self.metrics(achieved_goal, desired_goal)["distance"] <= SUCCESS_DISTANCE)
-
-    def metrics(self, achieved_goal: Floats, desired_goal: Floats) -> Mapping[str, Floats]:
-        """Return ``distance`` in units."""
-        difference = np.asarray(achieved_goal, np.float32) - np.asarray(desired_goal, np.float32)
-        return {"distance": np.asarray(np.sqrt(np.square(difference).sum(axis=-1)), np.float32)}
 
     def coverage(self, achieved_goals: Floats) -> dict[str, float]:
         """Return ``entropy`` (nats, at most 7.417) and ``coverage`` (share of the ring's 1664 cells seen) of (n, 2) positions.
@@ -176,23 +159,6 @@ class CorridorEnv(gymnasium.Env[dict[str, Any], Any]):
         picture[np.maximum(np.abs(across), np.abs(up)) >= INNER] = _RING
         picture[np.hypot(across - x, up - y) <= max(0.35, SIZE / self.picture_size)] = _AGENT
         return picture
-
-    def get_state(self) -> bytes:
-        """Return the exact state: position, goal, clock and generator."""
-        if self._position is None:
-            raise UserError("get_state() before reset(); expected reset() first")
-        values = {"steps": self._steps, "generator": generator_state(self.np_random)}
-        return pack("gcrl/Corridor-v0", values, {"position": self._position, "goal": self._goal})
-
-    def set_state(self, state: bytes) -> None:
-        """Go back to a state of `get_state`. Raises `UserError` for foreign bytes."""
-        values, arrays = unpack("gcrl/Corridor-v0", state)
-        self._position, self._goal, self._steps = arrays["position"], arrays["goal"], int(values["steps"])
-        self.np_random.bit_generator.state = values["generator"]
-
-    def _observe(self) -> dict[str, Any]:
-        assert self._position is not None
-        return {"observation": self._position.copy(), "achieved_goal": self._position.copy(), "desired_goal": self._goal.copy()}
 
 
 def _point(value: Any, name: str) -> Floats:

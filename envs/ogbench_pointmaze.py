@@ -5,26 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from envs.api import Bools, Capabilities, Floats, GoalSet, Images
 from envs.errors import UserError, unknown
-from envs.ogbench_maze import CELLS, HIGH, LOW, TASKS, WALLS, Ball, Cell, cell_of, centre, crossings, is_free, next_cell
-from envs.snapshot import generator_state, pack, unpack
+from envs.ogbench_maze import CELLS, HIGH, LOW, RADIUS, TASKS, UNIT, WALLS, Ball, Cell, cell_of, centre, crossings, is_free, next_cell
+from envs.point import PointTask
 
 HORIZON = 1000  # steps
 GOAL_TOLERANCE = 1.0  # units
 PLACE_NOISE = 1.0  # starts and goals lie within so many units of their cell's centre, on either axis
 EPISODES_PER_TASK = 20  # of a split of fixed goals
 
-_KIND = "gcrl/OGBenchPointMaze-v0"
 _SPLITS = {"test": 1, "tune": 2}
 _AGENT, _FREE, _WALL = (200, 60, 40), (235, 235, 230), (60, 65, 75)
 
 
-class OGBenchPointMazeEnv(gymnasium.Env[dict[str, Any], Any]):
+class OGBenchPointMazeEnv(PointTask):
     """Go to within 1 unit of the goal, which ends the episode: OGBench's pointmaze-medium, its map, dynamics and tasks.
 
     Observations and goals are (2,) float32 positions in units, actions (2,) in [-1, 1], of which one step moves the point by a fifth; the
@@ -37,7 +35,8 @@ class OGBenchPointMazeEnv(gymnasium.Env[dict[str, Any], Any]):
 
     observation_space: spaces.Dict
     action_space: spaces.Space[Any]
-    factors = ("x_units", "y_units")
+    kind = "gcrl/OGBenchPointMaze-v0"
+    tolerance = GOAL_TOLERANCE
     capabilities = Capabilities(state=True, render_state=True, goal_states=True, expert=True)
 
     def __init__(self, continuing: bool = False, picture_size: int = 64, horizon: int | None = None) -> None:
@@ -52,9 +51,6 @@ class OGBenchPointMazeEnv(gymnasium.Env[dict[str, Any], Any]):
         self.observation_space = spaces.Dict({"observation": area, "achieved_goal": area, "desired_goal": area})
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self._ball = Ball()
-        self._position: Floats | None = None
-        self._goal: Floats = np.zeros(2, np.float32)
-        self._steps = 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
         super().reset(seed=seed)
@@ -70,14 +66,13 @@ class OGBenchPointMazeEnv(gymnasium.Env[dict[str, Any], Any]):
         return self._observe(), {}
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        if self._position is None:
-            raise UserError("step() before reset(); expected reset() first")
+        here = self._here("step")
         moved = np.asarray(action, np.float64)
         if moved.shape != (2,) or not np.isfinite(moved).all():
             raise UserError(f"action {action!r} moves no point; expected 2 finite numbers within ±1")
         if self.continuing and self.success(self._achieved(), self._goal):
             self._goal = self._draw_goal()
-        self._position = self._ball.move(self._position, np.clip(moved, -1.0, 1.0))
+        self._position = self._ball.move(here, np.clip(moved, -1.0, 1.0))
         self._steps += 1
         reached = bool(self.success(self._achieved(), self._goal))
         info = {"is_success": reached}
@@ -98,19 +93,6 @@ class OGBenchPointMazeEnv(gymnasium.Env[dict[str, Any], Any]):
         """Return where the goal is reached; nowhere if episodes go on."""
         reached = self.success(achieved_goal, desired_goal)
         return np.zeros_like(reached) if self.continuing else reached
-
-    def compute_truncated(self, achieved_goal: Floats, desired_goal: Floats, info: Any) -> Bools:
-        """Return false: only the clock truncates."""
-        return np.zeros(np.shape(achieved_goal)[:-1], np.bool_)
-
-    def success(self, achieved_goal: Floats, desired_goal: Floats) -> Bools:
-        """Return where the distance is at most 1 unit, over the leading axes of (..., 2)."""
-        return np.asarray(self.metrics(achieved_goal, desired_goal)["distance"] <= GOAL_TOLERANCE)
-
-    def metrics(self, achieved_goal: Floats, desired_goal: Floats) -> Mapping[str, Floats]:
-        """Return ``distance`` in units, as the crow flies."""
-        difference = np.asarray(achieved_goal, np.float32) - np.asarray(desired_goal, np.float32)
-        return {"distance": np.asarray(np.sqrt(np.square(difference).sum(axis=-1)), np.float32)}
 
     def sample_goals(self, n: int, generator: np.random.Generator) -> GoalSet:
         """Return `n` goals, each in a cell that is no straight passage."""
@@ -138,32 +120,13 @@ class OGBenchPointMazeEnv(gymnasium.Env[dict[str, Any], Any]):
         x, y = _point(state, "state")
         shown = (np.arange(self.picture_size) + 0.5) / self.picture_size * (HIGH - LOW) + LOW
         across, down = np.meshgrid(shown, shown)
-        cells = ((shown + 1.5 * (centre((1, 2))[0])) // centre((1, 2))[0]).astype(int)
+        cells = ((shown + 1.5 * UNIT) // UNIT).astype(int)
         picture = np.where(WALLS[np.ix_(cells, cells)][..., None], _WALL, _FREE).astype(np.uint8)
-        picture[np.hypot(across - x, down - y) <= max(0.7, (HIGH - LOW) / self.picture_size)] = _AGENT
+        picture[np.hypot(across - x, down - y) <= max(RADIUS, (HIGH - LOW) / self.picture_size)] = _AGENT
         return picture
-
-    def get_state(self) -> bytes:
-        """Return the exact state: position, goal, clock and generator."""
-        if self._position is None:
-            raise UserError("get_state() before reset(); expected reset() first")
-        values = {"steps": self._steps, "generator": generator_state(self.np_random)}
-        return pack(_KIND, values, {"position": self._position, "goal": self._goal})
-
-    def set_state(self, state: bytes) -> None:
-        """Go back to a state of `get_state`. Raises `UserError` for foreign bytes."""
-        values, arrays = unpack(_KIND, state)
-        self._position, self._goal, self._steps = arrays["position"], arrays["goal"], int(values["steps"])
-        self.np_random.bit_generator.state = values["generator"]
 
     def _draw_goal(self) -> Floats:
         return np.asarray(self.sample_goals(1, self.np_random).achieved[0])
-
-    def _achieved(self) -> Floats:
-        return np.asarray(self._position, np.float32)
-
-    def _observe(self) -> dict[str, Any]:
-        return {"observation": self._achieved(), "achieved_goal": self._achieved(), "desired_goal": self._goal.copy()}
 
 
 def _places(cells: list[Cell], generator: np.random.Generator) -> Floats:
