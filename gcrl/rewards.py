@@ -63,7 +63,33 @@ class _Plain:
         """Do nothing: this reward has no state."""
 
 
-class LatentDistance(_Plain):
+class _Scaled(_Plain):
+    """A reward that is divided by a positive `scale`; by one that `refit` estimates anew where it is given as "auto" (1 before the first).
+
+    Raises `UserError` for a scale that is neither.
+    """
+
+    def __init__(self, scale: float | str) -> None:
+        self.auto = scale == "auto"
+        if not self.auto and not _positive(scale):
+            raise UserError(f"reward.scale={scale!r}; expected a positive number or 'auto'")
+        self.scale = 1.0 if self.auto else float(scale)
+
+    def estimate(self, values: Floats) -> None:
+        """Take the median of `values` (n,) as the scale."""
+        self.scale = float(np.median(values)) or 1.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the scale where it is estimated."""
+        return {"scale": self.scale} if self.auto else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the scale where it is estimated."""
+        if self.auto:
+            self.scale = float(state["scale"])
+
+
+class LatentDistance(_Scaled):
     """Reward -||z' - z_g|| / scale (RIG, Nair et al. 2018, section 4.2); never terminates.
 
     norm: "l2" or "l1". scale: a number in latent units, or "auto": the median distance between stored latents, estimated anew at every
@@ -75,8 +101,8 @@ class LatentDistance(_Plain):
     def __init__(self, *, env: TaskEnv, representation: Representation, norm: str = "l2", scale: float | str = "auto") -> None:
         if norm not in ("l2", "l1"):
             raise unknown("norm", norm, ("l1", "l2"))
-        self.norm, self.auto, self.scale = norm, scale == "auto", _scale(scale)
-        self.latent_dim = representation.latent_dim
+        super().__init__(scale)
+        self.norm, self.latent_dim = norm, representation.latent_dim
 
     def __call__(self, next: Next, goals: GoalBatch) -> tuple[Floats, Bools]:
         """Return (reward (n,), all False)."""
@@ -93,15 +119,7 @@ class LatentDistance(_Plain):
         if self.auto:
             n = affordable(REFIT_ROWS, self.latent_dim)
             pairs = experience.read("latent", experience.sample_rows(2 * n, generator)).reshape(2, n, -1)
-            self.scale = float(np.median(self.distance(pairs[0] - pairs[1]))) or 1.0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the scale."""
-        return {"scale": self.scale}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the scale."""
-        self.scale = float(state["scale"])
+            self.estimate(self.distance(pairs[0] - pairs[1]))
 
 
 class Mahalanobis(_Plain):
@@ -209,7 +227,7 @@ class SparseThreshold(_Plain):
             _refuse_imagined(sampler, self)
 
 
-class PixelError(_Plain):
+class PixelError(_Scaled):
     """Reward minus the pixel difference between frame and goal picture, brightness in [0, 1], over scale: the control; never terminates.
 
     form: "rms", the root mean square; or "mse", the mean square (RIG, Nair et al. 2018, figure on reward types), which unlike its root
@@ -224,7 +242,8 @@ class PixelError(_Plain):
             raise UserError("reward PixelError compares pictures, but this environment observes none; expected e.g. env.image_size=48")
         if form not in ("rms", "mse"):
             raise unknown("reward.form", form, ("rms", "mse"))
-        self.form, self.auto, self.scale = form, scale == "auto", _scale(scale)
+        super().__init__(scale)
+        self.form = form
 
     def __call__(self, next: Next, goals: GoalBatch) -> tuple[Floats, Bools]:
         """Return (reward (n,), all False)."""
@@ -240,15 +259,7 @@ class PixelError(_Plain):
         """Estimate the scale, if it is "auto", from random pairs of stored frames."""
         if self.auto:
             frames = experience.read("image", experience.sample_rows(2 * PICTURES, generator))
-            self.scale = float(np.median(self.difference(frames[:PICTURES], frames[PICTURES:]))) or 1.0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the scale where it is estimated."""
-        return {"scale": self.scale} if self.auto else {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the scale."""
-        self.scale = float(state.get("scale", self.scale))
+            self.estimate(self.difference(frames[:PICTURES], frames[PICTURES:]))
 
 
 class Environment(_Plain):
@@ -308,15 +319,6 @@ def _never(goals: GoalBatch) -> Bools:
 def _lengths(difference: Floats) -> Floats:
     lengths: Floats = np.sqrt(np.einsum("nd,nd->n", difference, difference))
     return lengths
-
-
-def _scale(given: float | str) -> float:
-    """Return what a reward is divided by at first: 1 where it is to be estimated ("auto"). Raises `UserError` for what is not positive."""
-    if given == "auto":
-        return 1.0
-    if not _positive(given):
-        raise UserError(f"reward.scale={given!r}; expected a positive number or 'auto'")
-    return float(given)
 
 
 def _positive(value: Any) -> bool:

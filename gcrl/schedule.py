@@ -57,9 +57,8 @@ def check_schedule(settings: Settings, env: TaskEnv) -> None:
     practice = settings.practice
     if not 0 <= settings.max_minutes < float("inf"):
         raise UserError(f"max_minutes={settings.max_minutes}; expected minutes, or 0 for no limit")
-    for name, least in AT_LEAST.items():
-        if name == "epochs" and settings.offline_updates:  # there is something to do without practice
-            least = 0
+    without_practice = {"epochs": 0} if settings.offline_updates else {}  # there is something to do then
+    for name, least in (AT_LEAST | without_practice).items():
         if getattr(practice, name) < least:
             raise UserError(f"practice.{name}={getattr(practice, name)}; expected at least {least}")
     if practice.warmup not in WARMUPS:

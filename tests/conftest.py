@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from gcrl.collect import collect
 
@@ -15,3 +17,12 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "doors.h5"
     collect(["env=door", "env.image_size=48", "env.horizon=10", "policy=random", "episodes=12", "simulators=4", f"out={path}"])
     return path
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread for torch, whose sums would depend on how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,7 @@ from gcrl.agents.scripted import Oracle
 from gcrl.agents.targets import Polyak, value_range
 from gcrl.agents.td3 import TD3
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -286,6 +280,7 @@ def test_agents_that_learn_from_rewards_show_one_that_is_not_finite(kind: str) -
         (lambda: TD3(3, 2, BOX, seed=0, policy_delay=0), "nearest valid: 1"),
         (lambda: SAC(3, 2, BOX, seed=0, lr="fast"), "lr='fast'"),
         (lambda: SAC(3, 2, BOX, seed=0, hidden=(64, 0)), "positive layer widths"),
+        (lambda: small("qrl", multiplier=0), "multiplier=0.*nearest valid: 1e-06"),
         (lambda: SAC(3, 2, BOX, seed=0, reward_range=(0.0, -1.0)), "lowest, highest"),
         (lambda: Oracle(3, 5, BOX, seed=0), "goals have 5 parameters; expected 2"),
         (lambda: Oracle(3, 2, BOX, seed=0, scale=(1.0, 0.0)), "finite factors other than 0"),

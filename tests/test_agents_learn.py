@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,13 +21,7 @@ from gcrl.agents.qrl import QRL
 from gcrl.agents.sac import SAC
 from gcrl.agents.td3 import TD3
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize(("kind", "more"), [("sac", {}), ("td3", {}), ("ddpg", {"action_l2": 0.0, "reward_range": None})])

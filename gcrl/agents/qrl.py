@@ -17,6 +17,7 @@ from gcrl.agents.improve import Improvement
 from gcrl.agents.losses import finite_check
 from gcrl.agents.networks import MLP, OfflineActor
 from gcrl.agents.quasimetric import Quasimetric
+from gcrl.agents.spaces import require_all
 from gcrl.agents.state import adam
 
 SOFTENING = 100.0  # steps over which pushing apart fades out beyond `far`
@@ -30,8 +31,6 @@ class QRL(GaussianAgent, Valued):
     Inputs and goals must be of one kind, since a distance is between states; goals should be random frames (``relabel=random``).
     multiplier: the constraint's weight at first (OGBench: 1).
     latent, component: sizes of the embedding and of its parts. Values are minus the distance in steps. Other arguments: as in `SAC`.
-    An update of 256 x 256 networks takes about 2.5 times SAC's: five batches of states are embedded, with LayerNorm and a
-    model of actions, and five batches of distances sort every component of every row.
     Raises `UserError` where inputs and goals differ in size, for an action space that is not a bounded Box and for hyperparameters out
     of range.
     """
@@ -68,13 +67,12 @@ class QRL(GaussianAgent, Valued):
             raise UserError(
                 f"QRL latent={latent} and component={component}; expected a latent that its component divides, such as 128 and 8"
             )
+        require_all(self.name, multiplier=multiplier)
         self.input_dim, self.slack, self.far = input_dim, slack, far
         self.improve = Improvement(self.name, "value", 0.0, clone_weight)
         self.actor = self.improve.actor(self.dim, self.range.dim, self.hidden, self.weights).to(device)
         self.distance = Quasimetric(input_dim, latent, component, self.hidden, self.weights, layer_norm).to(device)
         self.dynamics = MLP([latent + self.range.dim, *self.hidden, latent], self.weights, layer_norm=layer_norm).to(device)
-        if not 0 < multiplier < float("inf"):
-            raise UserError(f"QRL multiplier={multiplier}; expected a positive number, such as 0.01")
         self.multiplier = Multiplier(multiplier).to(device)
         self.assemble(
             {"actor": adam(lr, self.actor), "model": adam(lr, self.distance, self.dynamics), "multiplier": adam(lr, self.multiplier)},

@@ -33,6 +33,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "expectile": (0.5, 0.999),
     "inverse_temperature": (0.0, 1e4),
     "clone_weight": (0.0, 1e4),
+    "multiplier": (1e-6, 1e6),
     "bc_weight": (0.0, 1e6),
     "shift": (0, 100),
     "maps": (1, 1024),
