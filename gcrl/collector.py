@@ -13,7 +13,7 @@ from typing import Any
 
 from envs.errors import UserError
 from gcrl.finite import NotFinite
-from gcrl.processes import begin_process, interrupts_ignored, one_thread, without_main
+from gcrl.processes import begin_process, interrupts_deferred, one_thread, without_main
 from gcrl.request import Request
 from gcrl.settings import Settings
 from gcrl.world import Result, World
@@ -103,7 +103,7 @@ class Collector:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, self.settings), daemon=True, name="gcrl-collector")
-        with without_main(), interrupts_ignored():
+        with without_main(), interrupts_deferred():
             self._process.start()
         theirs.close()
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from typing import Any
 
 import torch
+
+GRACE = 5.0  # seconds that a process has to end in an orderly way once its parent is gone
 
 
 @contextlib.contextmanager
@@ -36,24 +42,48 @@ def without_main() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    """Start a process that Ctrl-C does not reach from its first instruction on; an ignored signal is inherited."""
+def interrupts_deferred() -> Iterator[None]:
+    """Start a process that Ctrl-C does not reach from its first instruction on; one that comes meanwhile reaches this process afterwards.
+
+    A new process inherits what is blocked, until `begin_process`. Ignoring the signal instead would be inherited too, but lose it here.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource_tracker.ensure_running()  # starting it unblocks the signal
+    came: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _: came.append(number))  # other threads do not block it
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         signal.signal(signal.SIGINT, previous)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def begin_process() -> None:
-    """Set up a process that acts: Ctrl-C is its parent's, who decides when it ends; SIGTERM lets simulators remove their files."""
+    """Set up a process that acts: Ctrl-C is its parent's, who decides when it ends; SIGTERM lets simulators remove their files.
+
+    It ends when its parent has, whatever it is at.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     sys.unraisablehook = _quietly
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True, name="gcrl-end-with-parent").start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os._exit(1)  # SIGTERM's exception was dropped in a finaliser, or something waits for ever
 
 
 def _quietly(unraisable: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from envs.errors import UserError
 from gcrl.finite import NotFinite
-from gcrl.processes import begin_process, interrupts_ignored, one_thread, without_main
+from gcrl.processes import begin_process, interrupts_deferred, one_thread, without_main
 
 ATTEMPTS = 3  # a process that dies this often over one job would die for ever
 AT_HAND = 2  # jobs that a process has, so that it goes on while this one is busy with results
@@ -144,7 +144,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, self.build), daemon=True, name="gcrl-worker")
-        with without_main(), interrupts_ignored():
+        with without_main(), interrupts_deferred():
             self.process.start()
         theirs.close()
 

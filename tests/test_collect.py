@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -25,6 +27,7 @@ from gcrl import cli
 from gcrl.collect import collect
 from gcrl.data import Reader
 from gcrl.practice import Practice
+from gcrl.processes import interrupts_deferred
 
 PUSH = ["env=push", "env.image_size=16", "env.horizon=12", "episodes=10", "simulators=2", "seed=3"]
 BITS = ["env=bitflip", "env.n=5", "policy=random", "episodes=12", "simulators=4"]
@@ -167,6 +170,31 @@ def test_a_worker_that_is_killed_is_replaced_and_none_outlives_the_command(undis
     assert not psutil.wait_procs(crew, timeout=20)[1]
 
 
+def test_workers_in_the_middle_of_an_episode_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
+    endless = ["env=push", "env.image_size=0", "env.horizon=999999", "episodes=4", "simulators=2", "workers=2"]
+    command = Command(tmp_path / "run", "collect", *endless, f"out={tmp_path / 'data.h5'}")
+    deadline = time.monotonic() + 60
+    while (len(crew := workers_of(command.process.pid)) < 2 or busy(crew) < 4) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(command.process.pid, signal.SIGKILL)
+    assert len(crew) == 2
+    assert not psutil.wait_procs(crew, timeout=20)[1]
+
+
+def test_ctrl_c_that_comes_while_a_worker_starts_is_not_lost_and_does_not_reach_it() -> None:
+    script = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('alive')"
+    said = []
+
+    def start() -> None:
+        with interrupts_deferred():
+            os.kill(os.getpid(), signal.SIGINT)
+            said.append(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert said == ["alive\n"]
+
+
 def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(undisturbed: Path, tmp_path: Path) -> None:
     path = tmp_path / "data.h5"
     many = [text for text in PUSH if not text.startswith("episodes")]
@@ -232,6 +260,11 @@ def stored(path: Path) -> int:
             return len(reader)
     except (OSError, UserError):
         return 0
+
+
+def busy(crew: list[psutil.Process]) -> float:
+    """Return the CPU seconds of the idlest; starting takes some three."""
+    return min((sum(process.cpu_times()[:2]) for process in crew), default=0.0)
 
 
 def workers_of(pid: int) -> list[psutil.Process]:
