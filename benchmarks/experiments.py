@@ -132,7 +132,6 @@ EXPERIMENTS: dict[str, Experiment] = {
             "pixel, mean square": ["reward=pixel_mse"],
             "pixel": ["reward=pixel_error"],
         },
-        seeds=(1, 2, 3),
         figures=("puck_distance_m", "success_rate"),
         pairs=[
             ("oracle", "latent", "puck_distance_m"),
@@ -148,14 +147,16 @@ EXPERIMENTS: dict[str, Experiment] = {
         {
             "latent": NO_HINDSIGHT,
             "pixel": ["reward=pixel_error", *NO_HINDSIGHT],
+            "pixel, mean square": ["reward=pixel_mse", *NO_HINDSIGHT],
             "oracle": ["reward=state_distance", *NO_HINDSIGHT],
         },
-        seeds=(1, 2, 3),
         figures=("puck_distance_m", "success_rate"),
         pairs=[
             ("oracle", "latent", "puck_distance_m"),
             ("latent", "pixel", "puck_distance_m"),
+            ("latent", "pixel, mean square", "puck_distance_m"),
             ("oracle", "latent", "success_rate"),
+            ("latent", "pixel, mean square", "success_rate"),
             ("latent", "pixel", "success_rate"),
         ],
     ),

@@ -134,7 +134,7 @@ class VAE:
         rows = held_out.drop(draw(self._steps[first] * self._batch_size))
         if first and self._centre:
             self._networks.mean.copy_(torch.as_tensor(experience.read(self.keys[0], rows[:1024]).mean(axis=0) / 255.0).permute(2, 0, 1))
-        noise = torch.Generator(self._device).manual_seed(int(generator.integers(2**63)))
+        noise = torch.Generator().manual_seed(int(generator.integers(2**63)))
         losses = [self._step(experience, rows[at : at + self._batch_size], noise) for at in range(0, len(rows), self._batch_size)]
         metrics = {"fit_steps": float(len(losses))}
         if losses:
@@ -150,7 +150,7 @@ class VAE:
     def _step(self, experience: Experience, rows: Rows, noise: torch.Generator) -> torch.Tensor:
         x = self._pictures(torch.as_tensor(experience.read(self.keys[0], rows)))
         means, log_variances = self._networks.encoder(x)
-        draws = torch.randn(means.shape, generator=noise, device=self._device)
+        draws = torch.randn(means.shape, generator=noise).to(self._device)  # from the CPU: the same on every device
         errors = (x - self._networks.decoder(means + draws * (0.5 * log_variances).exp())).square().sum() / len(x)
         loss = errors / (2 * self._sigma**2) + self._beta * kl_to_unit(means, log_variances).mean()
         self._optimizer.zero_grad(set_to_none=True)

@@ -17,7 +17,7 @@ def random_shift(pictures: Tensor, most: int, generator: torch.Generator) -> Ten
     pixels too; its bilinear interpolation does not come into play.)
     """
     n, height, width, channels = pictures.shape
-    moves = torch.randint(-most, most + 1, (2, n, 1), generator=generator, device=pictures.device)
+    moves = torch.randint(-most, most + 1, (2, n, 1), generator=generator).to(pictures.device)
     rows = (torch.arange(height, device=pictures.device) + moves[0]).clamp_(0, height - 1)
     columns = (torch.arange(width, device=pictures.device) + moves[1]).clamp_(0, width - 1)
     first = height * torch.arange(n, device=pictures.device)

@@ -105,7 +105,7 @@ class AWAC(GaussianAgent, Ensemble):
     def sample(self, rows: Tensor) -> Tensor:
         """Return actions (n, a) in [-1, 1] of the policy with its noise."""
         mean, log_std = self.actor(rows)
-        noise = torch.randn(mean.shape, generator=self.learner.generator, device=self.device)
+        noise = self.learner.noise(*mean.shape)
         return torch.addcmul(mean, log_std.exp(), noise).clamp(-1.0, 1.0)
 
     def member_values(self, rows: Tensor) -> Tensor:

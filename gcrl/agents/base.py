@@ -53,7 +53,7 @@ class GoalAgent(ABC):
 
     def assemble(self, optimizers: Mapping[str, torch.optim.Optimizer], **networks: nn.Module) -> None:
         """Say what is learnt: all `networks` are saved with a checkpoint, each of `optimizers` steps under its name."""
-        generator = torch.Generator(self.device).manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(self.seed)
         self.learner = states.Learner(self.name, networks, dict(optimizers), self.normalizer, generator)
 
     @abstractmethod

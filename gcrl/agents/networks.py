@@ -34,9 +34,17 @@ class MLP(nn.Module):
         hidden = sizes[1:-1] if layer_norm else []
         self.gains = nn.ParameterList(nn.Parameter(torch.ones(width)) for width in hidden)
         self.shifts = nn.ParameterList(nn.Parameter(torch.zeros(width)) for width in hidden)
+        self._collect()
+
+    def _collect(self) -> None:
         # The same parameters once more in plain lists: looking them up in ParameterLists would cost as much as a small product.
         self.layers = list(zip(self.weights, self.biases))
         self.norms = list(zip(self.gains, self.shifts))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> MLP:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._collect()  # a move to another device may have replaced the parameters
+        return self
 
     def forward(self, x: Tensor, frozen: bool = False) -> Tensor:
         """Return the output; `frozen` lets gradients pass to `x` but not to the parameters, and saves the time to compute those."""

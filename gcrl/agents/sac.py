@@ -94,7 +94,7 @@ class SAC(GaussianAgent, Ensemble):
     def update(self, batch: Batch) -> Metrics:
         """Take one gradient step of critics, actor and temperature; metrics are 0-d tensors, ``finite`` is the sum of the losses."""
         now, after = self.now_and_after(batch)
-        noise = torch.randn((2, len(now), self.range.dim), generator=self.learner.generator, device=self.device)
+        noise = self.learner.noise(2, len(now), self.range.dim)
         temperature = self.temperature.log.detach().exp()
 
         with torch.no_grad():

@@ -18,7 +18,10 @@ from gcrl.agents.normalizer import Normalizer
 
 @dataclass
 class Learner:
-    """Everything of an agent that changes as it learns; `owner` names the agent in errors."""
+    """Everything of an agent that changes as it learns; `owner` names the agent in errors.
+
+    generator: on the CPU wherever the networks are, so that every device learns from the same random numbers.
+    """
 
     owner: str
     networks: dict[str, nn.Module]
@@ -34,7 +37,7 @@ class Learner:
             "networks": {name: network_state(network) for name, network in self.networks.items()},
             "optimizers": {name: adam_state(optimizer) for name, optimizer in self.optimizers.items()},
             "normalizer": self.normalizer.state(),
-            "generator": self.generator.get_state().cpu().numpy().copy(),
+            "generator": self.generator.get_state().numpy().copy(),
             "updates": self.updates,
         }
 
@@ -48,6 +51,10 @@ class Learner:
         self.normalizer.load(part(state, "normalizer", self.owner))
         load_generator(self.generator, part(state, "generator", self.owner), self.owner)
         self.updates = int(part(state, "updates", self.owner))
+
+    def noise(self, *shape: int) -> Tensor:
+        """Return standard normal numbers of `shape` where the networks are."""
+        return torch.randn(shape, generator=self.generator).to(self.normalizer.device)
 
     def step(self, name: str, loss: Tensor) -> None:
         """Take one step of the optimiser `name` down the gradient of `loss`; none while `measured`."""

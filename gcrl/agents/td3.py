@@ -142,7 +142,7 @@ class TD3(GoalAgent, Ensemble):
     def _smoothed(self, actions: Tensor) -> Tensor:
         if not self.target_noise:
             return actions
-        noise = torch.randn(actions.shape, generator=self.learner.generator, device=self.device).mul_(self.target_noise)
+        noise = self.learner.noise(*actions.shape).mul_(self.target_noise)
         return noise.clamp_(-self.target_noise_clip, self.target_noise_clip).add_(actions).clamp_(-1.0, 1.0)
 
     def _policy(self, inputs: Tensor, goals: Tensor) -> Tensor:
