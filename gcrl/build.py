@@ -99,9 +99,9 @@ def _is_choice(value: Any) -> bool:
 
 def _protocol(key: str) -> type[Any]:
     """Return the protocol of a part inside a part."""
-    from goal_samplers.api import Density
+    from goal_samplers.api import Density, GoalSampler
 
-    return {"density": Density}.get(key, object)
+    return {"density": Density, "first": GoalSampler, "second": GoalSampler}.get(key, object)
 
 
 def _parameters(cls: type[Any]) -> dict[str, inspect.Parameter] | None:

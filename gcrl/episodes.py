@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.api import TaskEnv
+
 
 @dataclass
 class Episodes:
@@ -67,3 +69,12 @@ class Episodes:
     def steps(self) -> int:
         """Number of real steps in all episodes together."""
         return int(self.lengths.sum())
+
+
+def share_reached(env: TaskEnv, episodes: Episodes) -> float:
+    """Return the share of the episodes that ended at their goal, by the environment's test; NaN where none has a goal that is known."""
+    if episodes.goal_achieved is None:
+        return float("nan")
+    ends = episodes.observations["achieved_goal"][np.arange(len(episodes)), episodes.lengths]
+    known = np.isfinite(episodes.goal_achieved).all(axis=-1)
+    return float(np.mean(env.success(ends[known], episodes.goal_achieved[known]))) if known.any() else float("nan")

@@ -14,17 +14,18 @@ from envs.errors import UserError
 from gcrl.batches import Batches
 from gcrl.demonstrations import DemoResets, check_demonstrations
 from gcrl.divergence import diverging
-from gcrl.episodes import Episodes
+from gcrl.episodes import Episodes, share_reached
 from gcrl.finite import NotFinite, raised_by, require_finite
 from gcrl.frame_goals import frames_as_goals, without_rows
 from gcrl.offline import load_offline
-from gcrl.parts import build_env, build_goal_sampler, build_policy, build_replay, build_reward, require_relabel
+from gcrl.parts import build_env, build_goal_sampler, build_policy, build_replay, build_reward, require_relabel, require_values
 from gcrl.policy import as_goals
 from gcrl.replay import Replay
 from gcrl.settings import Settings
 from gcrl.statistics import affordable
 from goal_samplers.api import GoalContext, Goals
 from goal_samplers.resample import RowPool
+from representations.api import Floats, Rows
 
 VALIDATION_BATCHES = 8
 
@@ -43,6 +44,7 @@ class Learner:
         self.agent, self.representation = self.policy.agent, self.policy.representation
         require_relabel(self.agent, settings.relabel)
         self.sampler = build_goal_sampler(settings, self.representation)
+        require_values(self.sampler, self.agent)
         self.reward = build_reward(settings, self.env, self.representation, self.sampler)
         self.replay = build_replay(settings, self.env, self.representation)
         self.dataset = load_offline(settings, self.env, self.representation) if settings.dataset else None
@@ -54,6 +56,7 @@ class Learner:
         self.batches = self.batches_of(self.replay, self.offline, self.generator)
         self.fitted = not self.representation.needs_fit
         self.fits = 0  # a goal encoded before the latest fit is encoded again
+        self.reached = float("nan")  # share of the goals practised last
         self.updates = 0
         if self.offline is not None and self.fitted:
             self.reencode()
@@ -80,8 +83,12 @@ class Learner:
         commanded = None
         if getattr(self.sampler, "needs_commanded", False):
             commanded = lambda n, generator: as_goals(self.env, self.representation, self.env.sample_goals(n, generator))  # noqa: E731
-        value, spread = getattr(self.agent, "value", None), getattr(self.agent, "value_spread", None)
-        return GoalContext(self.experience, self.representation, self.generator, commanded, value, epoch, spread)
+        value, spread = (self.of_rows(getattr(self.agent, name, None)) for name in ("value", "value_spread"))
+        return GoalContext(self.experience, self.representation, self.generator, commanded, value, epoch, spread, self.reached)
+
+    def of_rows(self, function: Callable[[Floats, Floats], Floats] | None) -> Callable[[Rows, Floats], Floats] | None:
+        """Return `function` of the agent's inputs as one of stored rows, which is all that a sampler knows of them."""
+        return None if function is None else lambda rows, goals: function(self.experience.gather(rows, self.policy.inputs), goals)
 
     def propose(self, n: int, epoch: int) -> Goals:
         """Return `n` practice goals from the sampler, checked.
@@ -104,8 +111,9 @@ class Learner:
 
     def warmup_goals(self, n: int, epoch: int) -> Goals:
         """Return `n` goals for episodes that do not look at them: commanded ones where practice has those, else none (NaN)."""
-        if self.fitted and getattr(self.sampler, "needs_commanded", False):
-            return self.propose(n, epoch)
+        commanded = self.context(epoch).commanded
+        if self.fitted and commanded is not None:
+            return commanded(n, self.generator)
         space = self.env.observation_space
         images = np.zeros((n, *(space["image"].shape or ())), np.uint8) if self.env.capabilities.images else None
         achieved = np.full((n, *(space["achieved_goal"].shape or ())), np.nan)
@@ -123,6 +131,7 @@ class Learner:
             if values.dtype.kind == "f":
                 require_finite(f"the observation '{key}' of {self.settings.env_id}", values)
         first_rows = self.replay.add(episodes)
+        self.reached = share_reached(self.env, episodes)
         if self.fitted:
             self.replay.reencode(self.representation, first_rows, goals=goals_fit != self.fits)
             self.check_latents(self.replay, self.replay.episode_rows(first_rows))
@@ -245,6 +254,7 @@ class Learner:
             "fitted": self.fitted,
             "fits": self.fits,
             "updates": self.updates,
+            "reached": self.reached,
             "dataset": self.offline_digest,
         }
         for name, part in (("sampler", self.sampler), ("reward", self.reward)):
@@ -264,6 +274,7 @@ class Learner:
         self.replay.restore(reader, state["replay"])
         self.generator.bit_generator.state = state["generator"]
         self.fitted, self.fits, self.updates = state["fitted"], state["fits"], state["updates"]
+        self.reached = float(state.get("reached", "nan"))
         for name, part in (("sampler", self.sampler), ("reward", self.reward)):
             if hasattr(part, "load_state_dict"):
                 part.load_state_dict(state[name])

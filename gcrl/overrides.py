@@ -20,6 +20,7 @@ from gcrl.settings import Practice
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 CUSTOM = ("env", "representation", "goal_sampler", "density", "agent", "reward")  # groups that take a module:Class of one's own
+INSIDE = {"density": "density", "first": "goal_sampler", "second": "goal_sampler"}  # parts of a part, and the groups they are chosen from
 RAW = ("run_dir",)  # taken as typed, past Hydra: paths may hold characters that mean something to it
 
 
@@ -92,8 +93,9 @@ def _rewrite(text: str) -> list[str]:
             raise UserError(f"unknown key '{key}' (did you mean 'goal_sampler.{key}'?)")
         near = did_you_mean(key, [*known, *(f"practice.{field.name}" for field in dataclasses.fields(Practice))])
         raise UserError(f"unknown key '{key}'{near}; expected one of: {', '.join(known)}")
-    group = key.split(".")[-1]
-    nested = key.count(".") == 1 and group == "density"  # a part inside a part: goal_sampler.density=kde
+    name = key.split(".")[-1]
+    nested = key.count(".") >= 1 and name in INSIDE  # a part inside a part: goal_sampler.density=kde
+    group = INSIDE[name] if nested else name
     if (key in known and key in groups()) or nested:
         return _choose(key, group, value)
     if key in RAW:

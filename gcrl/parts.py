@@ -86,6 +86,18 @@ def require_relabel(agent: Agent, relabel: Mapping[str, float]) -> None:
             )
 
 
+def require_values(sampler: GoalSampler, agent: Agent) -> None:
+    """Raise `UserError` where a sampler asks for values, or for their spread over critics, which the agent does not have."""
+    wanted = f"goal sampler {type(sampler).__name__}"
+    if getattr(sampler, "needs_value", False) and not hasattr(agent, "value"):
+        raise UserError(f"{wanted} needs an agent with values, and {type(agent).__name__} has none; expected one such as sac, td3 or iql")
+    if getattr(sampler, "needs_value_spread", False) and getattr(agent, "value_spread", None) is None:
+        raise UserError(
+            f"{wanted} needs critics that may disagree, and {type(agent).__name__} has no two of them; expected an agent such as sac, "
+            "with agent.critics of at least 2"
+        )
+
+
 def build_replay(settings: Settings, env: TaskEnv, representation: Representation, *, horizon: int = 0, capacity: int = 0) -> Replay:
     """Return an empty replay of `capacity` rows (0: ``practice.capacity``) for episodes of up to `horizon` steps (0: the environment's)."""
     return Replay(

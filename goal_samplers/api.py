@@ -40,17 +40,20 @@ class GoalContext:
     experience: the replay. representation: what turns observations into latents.
     generator: the only source of randomness.
     commanded: `n, generator -> Goals` from the task's own goal distribution; None where practice must not see it.
-    value: `latents (n, d), goals (n, k) -> (n,)` of the agent, or None. epoch: 0-based.
+    value: `rows (n,) of experience, goals (n, k) -> (n,)`, the return that the agent expects from a stored frame toward a goal, in reward
+    units; None where the agent has no values. epoch: 0-based.
     value_spread: the same of the standard deviation over the agent's critics, None where it has no two of them.
+    reached: share of the goals practised last whose episode ended at them, by the environment's test; NaN where that is not known.
     """
 
     experience: Experience
     representation: Representation
     generator: np.random.Generator
     commanded: Callable[[int, np.random.Generator], Goals] | None = None
-    value: Callable[[Floats, Floats], Floats] | None = None
+    value: Callable[[Rows, Floats], Floats] | None = None
     epoch: int = 0
-    value_spread: Callable[[Floats, Floats], Floats] | None = None
+    value_spread: Callable[[Rows, Floats], Floats] | None = None
+    reached: float = float("nan")
 
 
 @runtime_checkable
@@ -59,7 +62,8 @@ class GoalSampler(Protocol):
 
     Optional, found by ``hasattr``: ``fit(context, draw) -> metrics`` (once an epoch, before sampling);
     ``log_weights(experience, rows, generator) -> (n,)`` unnormalised log training weights of candidate rows;
-    ``state_dict``/``load_state_dict``; ``needs_commanded = True``; ``imagines = True`` where goals may have an unknown achieved goal;
+    ``state_dict``/``load_state_dict``; ``needs_commanded = True``; ``needs_value = True`` and ``needs_value_spread = True`` where the agent
+    must have such; ``imagines = True`` where goals may have an unknown achieved goal;
     ``check(representation)`` raises `UserError` where the two do not fit.
     """
 

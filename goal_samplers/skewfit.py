@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from envs.errors import UserError, did_you_mean
 from goal_samplers.api import Density, DrawRows, Experience, GoalContext, Goals, Representation, Rows
+from goal_samplers.candidates import require_density
 from goal_samplers.experience import require_frames
 from goal_samplers.imagined import latent_goals, state_goals
 from goal_samplers.resample import clip_largest, effective_sample_size, resample
@@ -40,8 +41,7 @@ class SkewFit:
             raise UserError(f"SkewFit: candidates = {candidates}; expected at least 1")
         if goals not in ("rows", "density"):
             raise UserError(f"SkewFit: goals = '{goals}'{did_you_mean(goals, ('rows', 'density'))}; expected one of: rows, density")
-        if not isinstance(density, Density):
-            raise UserError(f"SkewFit: density = {type(density).__name__}; expected a Density (key, fit, log_prob), e.g. KDE")
+        require_density(density, "SkewFit")
         if goals == "density" and not hasattr(density, "sample"):
             raise UserError(
                 f"SkewFit: goals = 'density' samples goals from {type(density).__name__}, which has no sample; expected goals=rows"

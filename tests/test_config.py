@@ -41,7 +41,7 @@ def test_every_preset_names_parts_that_exist_and_take_its_arguments(experiment: 
     check_parts(loaded)
     assert loaded.experiment == experiment
     assert sum(share for name, share in loaded.relabel.items() if name != "discount") == pytest.approx(1.0)
-    assert loaded.env_id in envs.available() or loaded.env_id in ("FetchReach-v4", "PointMaze_UMaze-v3")
+    assert loaded.env_id in envs.available() or loaded.env_id in ("FetchReach-v4", "FetchPush-v4", "PointMaze_UMaze-v3")
 
 
 def test_the_presets_that_the_guide_promises_are_there() -> None:
