@@ -1,35 +1,55 @@
-"""``gcrl check MODULE:CLASS``: does an environment keep the contract? The command line of `envs.conformance`."""
+"""``gcrl check NAME``: does an environment or a goal sampler keep its contract? The command line of the two ``conformance`` modules."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import envs
-from envs.conformance import run_checks
+from envs.conformance import Check, run_checks
 from envs.errors import UserError
+from gcrl.build import build, import_class
+from gcrl.config import load_settings
 from gcrl.overrides import value_of
+from goal_samplers import conformance as of_samplers
+from goal_samplers.api import GoalSampler
+
+SAMPLER = "goal_sampler"
 
 
 def check(name: str, overrides: Sequence[str] = (), seed: int = 0) -> dict[str, Any]:
-    """Return {env, ok, checks: [{name, promise, state, problems}]} of the environment `name`; state is ok, failed or not claimed.
+    """Return {env or goal_sampler: name, ok, checks: [{name, promise, state, problems}]}; state is ok, failed or not claimed.
 
     Args:
-        name: ``module:Class``, an id of ours or of any Gymnasium goal environment.
-        overrides: its arguments, as ``KEY=VALUE`` or ``env.KEY=VALUE``.
+        name: of an environment, ``module:Class`` or an id of ours or of any Gymnasium goal environment; of a goal sampler,
+            ``module:Class`` or ``goal_sampler=CHOICE``.
+        overrides: its arguments, as ``KEY=VALUE``, ``env.KEY=VALUE`` or ``goal_sampler.KEY=VALUE``.
 
     Raises:
         UserError: there is no such class, it lacks methods of the contract, or it cannot be built.
     """
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # one's own modules are found from a shell; last, so that they hide nothing
+    if name.startswith(f"{SAMPLER}=") or (":" in name and _samples(import_class(name, "check"))):
+        choice = name.removeprefix(f"{SAMPLER}=")
+        given = [f"{SAMPLER}.{text.removeprefix(f'{SAMPLER}.')}" for text in overrides]
+        settings = load_settings([f"{SAMPLER}={choice}", *given])
+        make = lambda: build(settings.goal_sampler, GoalSampler, SAMPLER, seed=seed, device="cpu")  # noqa: E731
+        return _report(SAMPLER, choice, of_samplers.run_checks(make, seed))
     env = envs.make(name, **_arguments(overrides))
     try:
-        outcomes = list(run_checks(env, seed))
+        return _report("env", name, run_checks(env, seed))
     finally:
         env.close()
+
+
+def _samples(cls: type[Any]) -> bool:
+    return hasattr(cls, "sample") and not hasattr(cls, "reset")
+
+
+def _report(kind: str, name: str, outcomes: Iterable[Check]) -> dict[str, Any]:
     rows = [
         {
             "name": outcome.name,
@@ -39,7 +59,7 @@ def check(name: str, overrides: Sequence[str] = (), seed: int = 0) -> dict[str, 
         }
         for outcome in outcomes
     ]
-    return {"env": name, "ok": not any(row["problems"] for row in rows), "checks": rows}
+    return {kind: name, "ok": not any(row["problems"] for row in rows), "checks": rows}
 
 
 def as_text(report: dict[str, Any]) -> str:
@@ -52,8 +72,9 @@ def as_text(report: dict[str, Any]) -> str:
     failed = sum(row["state"] == "failed" for row in report["checks"])
     passed = sum(row["state"] == "ok" for row in report["checks"])
     skipped = len(report["checks"]) - failed - passed
-    unclaimed = f", {skipped} not claimed by its capabilities (-)" if skipped else ""
-    return "\n".join([*lines, f"{report['env']}: {passed} ok, {failed} failed{unclaimed}"])
+    unclaimed = f", {skipped} not claimed{' by its capabilities' if 'env' in report else ''} (-)" if skipped else ""
+    name = report.get("env", report.get(SAMPLER))
+    return "\n".join([*lines, f"{name}: {passed} ok, {failed} failed{unclaimed}"])
 
 
 def _arguments(overrides: Sequence[str]) -> dict[str, Any]:

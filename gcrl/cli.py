@@ -121,10 +121,13 @@ def _parser() -> argparse.ArgumentParser:
         added = verb(name, do, summary)
         added.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=f"env=NAME {keys} out=FILE, ...; see docs/{page}.md")
         added.add_argument("--json", action="store_true", help="print one JSON object")
-    added = verb("check", _check, "check that an environment keeps the contract")
-    added.add_argument("env", metavar="MODULE:CLASS", help="a class of your own, or an environment's id")
-    added.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="the environment's arguments")
+    added = verb("check", _check, "check that an environment or a goal sampler keeps its contract")
+    added.add_argument("name", metavar="MODULE:CLASS", help="a class of your own, an environment's id, or goal_sampler=CHOICE")
+    added.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="its arguments")
     added.add_argument("--json", action="store_true", help="print one JSON object")
+    added = verb("new", _new, "write a goal sampler of your own and its test into this folder, to start from")
+    added.add_argument("kind", metavar="KIND", help="sampler")
+    added.add_argument("name", metavar="NAME", help="such as my_sampler: the module's; its class is MySampler")
     add_verbs(verb("data", None, "look at datasets, check, merge, split, export and import them"))
     added = verb("list", _list, "show what there is to choose from")
     added.add_argument("group", nargs="?", metavar="GROUP", help="such as goal_sampler, experiment, practice")
@@ -219,9 +222,16 @@ def _made(figures: dict[str, Any], as_json: bool) -> int:
 def _check(given: argparse.Namespace) -> int:
     from gcrl.check import as_text, check
 
-    report = check(given.env, given.overrides)
+    report = check(given.name, given.overrides)
     print(json.dumps(report) if given.json else as_text(report))
     return 0 if report["ok"] else 1
+
+
+def _new(given: argparse.Namespace) -> int:
+    from gcrl.new import new
+
+    print(new(given.kind, given.name))
+    return 0
 
 
 def _list(given: argparse.Namespace) -> int:

@@ -19,6 +19,8 @@ from gcrl.collect import Arguments as CollectArguments
 from gcrl.data.exchange import export
 from gcrl.goals.make import Arguments as GoalArguments
 from gcrl.goals.make import make_goals
+from gcrl.overrides import choices
+from goal_samplers.conformance import check_sampler
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {"epochs": 3, "random_epochs": 1, "episodes_per_epoch": 8, "updates_per_epoch": 2, "final_goals": 8, "collector_process": False}
@@ -56,6 +58,20 @@ def practised(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_readmes_sampler_practises_and_is_named_in_the_report(practised: Path) -> None:
     assert "my_samplers:Outermost" in (practised / "config.yaml").read_text()
     assert "Outermost" in (practised / "report.html").read_text()
+
+
+def test_the_readmes_sampler_keeps_the_contract(practised: Path) -> None:
+    import my_samplers
+
+    assert check_sampler(my_samplers.Outermost) == []
+
+
+def test_the_sampler_guides_class_keeps_the_contract_and_its_table_is_complete() -> None:
+    names = run(blocks("docs/goal_samplers.md")[0], {"__name__": "block"})
+    checks = check_sampler(type("Shown", (), {"sample": names["sample"]}))
+    assert [line for line in checks if not line.startswith("empty")] == []
+    text = (ROOT / "docs/goal_samplers.md").read_text(encoding="utf-8")
+    assert [choice for choice in choices("goal_sampler") if f"| `{choice}` |" not in text] == []
 
 
 def test_the_readmes_python_is_valid() -> None:
