@@ -1,4 +1,4 @@
-"""Our side of `benchmarks.update_speed`: every agent with its preset's choices, fed with minibatches that are drawn already."""
+"""Our side of `benchmarks.update_speed`: every agent but DrQ with its preset's choices, fed with minibatches that are drawn already."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times one gradient update of every agent beside the nearest public implementation, at equal networks and batch, on one thread each.
+"""Times one gradient update of every agent but DrQ beside the nearest public implementation, at equal networks and batch, on one thread.
 
     python -m benchmarks.update_speed [--rounds 30] [--only SAC IQL] [--out results/update_speed.json]
 
@@ -17,6 +17,7 @@ import shlex
 import sys
 import time
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=AGENTS, default=list(AGENTS), help="these agents, and SAC")
     parser.add_argument("--out", help="write the figures as JSON to this file")
     options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error(f"--rounds {options.rounds}: expected at least 1")
+    if options.out and not Path(options.out).parent.is_dir():
+        parser.error(f"--out {options.out}: there is no folder {Path(options.out).parent}")
     torch.set_num_threads(1)
     start, load = time.perf_counter(), os.getloadavg()[0]
     names = [name for name in AGENTS if name in ("SAC", *options.only)]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from envs.api import Bools, Capabilities, Floats, GoalSet, Images
 from envs.errors import UserError, unknown
-from envs.point import PointTask
+from envs.point import PointTask, pair
 
 SIZE = 11.0  # units along a side
 CELLS = 60  # grid cells along a side
@@ -162,7 +162,7 @@ class CorridorEnv(PointTask):
 
 
 def _point(value: Any, name: str) -> Floats:
-    point = np.asarray(value, np.float32)
-    if point.shape != (2,) or not np.isfinite(point).all():
+    numbers = pair(value)
+    if numbers is None:
         raise UserError(f"{name} {value!r} is not a position; expected 2 finite numbers within ±{OUTER}")
-    return np.clip(point, -OUTER, OUTER)
+    return np.clip(numbers.astype(np.float32), -OUTER, OUTER)

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from envs.api import Bools, Capabilities, Floats, GoalSet, Images
 from envs.errors import UserError, unknown
 from envs.ogbench_maze import CELLS, HIGH, LOW, RADIUS, TASKS, UNIT, WALLS, Ball, Cell, cell_of, centre, crossings, is_free, next_cell
-from envs.point import PointTask
+from envs.point import PointTask, pair
 
 HORIZON = 1000  # steps
 GOAL_TOLERANCE = 1.0  # units
@@ -67,8 +67,8 @@ class OGBenchPointMazeEnv(PointTask):
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         here = self._here("step")
-        moved = np.asarray(action, np.float64)
-        if moved.shape != (2,) or not np.isfinite(moved).all():
+        moved = pair(action)
+        if moved is None:
             raise UserError(f"action {action!r} moves no point; expected 2 finite numbers within ±1")
         if self.continuing and self.success(self._achieved(), self._goal):
             self._goal = self._draw_goal()
@@ -136,7 +136,8 @@ def _places(cells: list[Cell], generator: np.random.Generator) -> Floats:
 
 
 def _point(value: Any, name: str) -> Floats:
-    point = np.asarray(value, np.float32)
-    if point.shape != (2,) or not np.isfinite(point).all() or not is_free(point):
+    numbers = pair(value)
+    point = np.zeros(2, np.float32) if numbers is None else numbers.astype(np.float32)
+    if numbers is None or not is_free(point):
         raise UserError(f"{name} {value!r} is no place in the maze; expected 2 numbers from {LOW:g} to {HIGH:g} outside its walls")
     return point

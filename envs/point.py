@@ -7,10 +7,20 @@ from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.api import Bools, Floats
 from envs.errors import UserError
 from envs.snapshot import generator_state, pack, unpack
+
+
+def pair(value: Any) -> NDArray[np.float64] | None:
+    """Return `value` as two finite numbers (2,), None where it is something else."""
+    try:
+        numbers = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        return None
+    return numbers if numbers.shape == (2,) and np.isfinite(numbers).all() else None
 
 
 class PointTask(gymnasium.Env[dict[str, Any], Any]):

@@ -306,7 +306,7 @@ def _check_machine(settings: Settings) -> None:
     if settings.torch_threads < 1:
         raise UserError(f"torch_threads={settings.torch_threads}; expected at least 1")
     try:
-        torch.empty(0, device=settings.device)
-    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without the device
+        torch.zeros(1, device=settings.device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # the latter where torch was built without the device
         first = str(error).splitlines()[0]
         raise UserError(f"device={settings.device} cannot be used ({first}); expected one that torch has here, such as cpu") from error

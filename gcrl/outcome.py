@@ -23,6 +23,8 @@ from gcrl.world import Result
 if TYPE_CHECKING:
     from gcrl.practice import Practice
 
+BASELINES_FILE, OFFLINE_FILE = "baselines.json", "after_offline.json"
+
 
 def named(group: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return `metrics` with `group/` before each name."""
@@ -42,19 +44,21 @@ def log_collection(folder: Path, env: TaskEnv, result: Result, request: Request)
 
 
 def log_evaluation(folder: Path, name: str, evaluation: Evaluation, request: Request) -> dict[str, Any]:
-    """Return an evaluation as metrics of the epoch; baselines are kept in ``baselines.json`` for the final comparison."""
+    """Return an evaluation as metrics of the epoch; what the final one is compared with is kept in a file of its own, whole."""
     summary = evaluation.summary()
     if name in BASELINES:
-        write_atomically(folder / "baselines.json", json.dumps(baselines(folder) | {name: summary}, indent=1))
+        write_atomically(folder / BASELINES_FILE, json.dumps(baselines(folder) | {name: summary}, indent=1))
         return {f"{name}/success_rate": summary["success_rate"]}
+    steps = 0 if name == OFFLINE else request.env_steps  # what was collected by then has not been learnt from
+    if name == OFFLINE:
+        write_atomically(folder / OFFLINE_FILE, json.dumps(summary | {"env_steps": 0, "updates": request.updates}, indent=1))
     scalars = {f"{name}/{key}": value for key, value in summary.items() if isinstance(value, float)}
-    return scalars | {f"{name}/env_steps": request.env_steps, f"{name}/updates": request.updates}
+    return scalars | {f"{name}/env_steps": steps, f"{name}/updates": request.updates}
 
 
 def baselines(folder: Path) -> dict[str, Any]:
     """Return the evaluations of the policies that learnt nothing, as far as they were measured."""
-    path = folder / "baselines.json"
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    return _read(folder / BASELINES_FILE)
 
 
 def untrained(folder: Path) -> dict[str, Any] | None:
@@ -66,10 +70,13 @@ def untrained(folder: Path) -> dict[str, Any] | None:
     return {"policy": best, **known[best]}
 
 
-def after_offline(folder: Path) -> dict[str, float]:
+def after_offline(folder: Path) -> dict[str, Any]:
     """Return the figures on the test goals of the policy that the dataset alone made; {} where none was measured."""
-    rows = [row for row in read_metrics(folder) if f"{OFFLINE}/success_rate" in row]
-    return {key.removeprefix(f"{OFFLINE}/"): value for key, value in rows[-1].items() if key.startswith(f"{OFFLINE}/")} if rows else {}
+    return _read(folder / OFFLINE_FILE)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation, details: dict[str, Any]) -> dict[str, Any]:

@@ -60,11 +60,14 @@ def check_schedule(settings: Settings, env: TaskEnv) -> None:
     without_practice = {"epochs": 0} if settings.offline_updates else {}  # there is something to do then
     for name, least in (AT_LEAST | without_practice).items():
         if getattr(practice, name) < least:
-            raise UserError(f"practice.{name}={getattr(practice, name)}; expected at least {least}")
+            alone = ", or 0 with offline_updates of at least 1, which learn from a dataset alone" if name == "epochs" and least else ""
+            raise UserError(f"practice.{name}={getattr(practice, name)}; expected at least {least}{alone}")
     if practice.warmup not in WARMUPS:
         raise unknown("practice.warmup", practice.warmup, WARMUPS)
-    if settings.offline_updates < 0 or (settings.offline_updates and not practice.updates_per_epoch):
-        raise UserError(f"offline_updates={settings.offline_updates} in epochs of {practice.updates_per_epoch}; expected at least 0, and 1")
+    if settings.offline_updates < 0:
+        raise UserError(f"offline_updates={settings.offline_updates}; expected at least 0")
+    if settings.offline_updates and not practice.updates_per_epoch:
+        raise UserError(f"offline_updates={settings.offline_updates} with practice.updates_per_epoch=0; expected at least 1 of the latter")
     if settings.offline_updates and not settings.dataset:
         raise UserError(f"offline_updates={settings.offline_updates} need something to learn from; expected dataset=FILE")
     if not 0 <= settings.offline_share <= 1:
@@ -76,6 +79,8 @@ def check_schedule(settings: Settings, env: TaskEnv) -> None:
     n, simulators = practice.episodes_per_epoch, practice.simulators
     if simulators > 1 and not env.capabilities.copies:
         raise UserError(f"practice.simulators={simulators}, but there is only one of {settings.env_id}; expected practice.simulators=1")
+    if practice.epochs == 0:
+        return  # nothing is collected
     rows = n * (env.horizon + 1) + env.horizon
     if practice.capacity < rows:
         raise UserError(f"practice.capacity={practice.capacity} rows hold less than an epoch's {n} episodes; expected at least {rows}")
@@ -95,8 +100,8 @@ def evaluations_due(settings: Settings, epoch: int) -> list[EvaluationOrder]:
     """Return what is evaluated beside the collection of `epoch`: first the baselines, one an epoch, then the policy on tuning goals.
 
     The policy that the dataset alone made is evaluated beside the second epoch of practice: weights are sent an epoch ahead. It is
-    measured on the test goals too, like the baselines, so that what practice added can be told. Where no practice follows, the evaluation
-    that ends the run is the one of what the dataset alone made.
+    measured on the test goals too, like the baselines, so that what practice added can be told; of a single epoch of practice it cannot.
+    Where no practice follows, the evaluation that ends the run is the one of what the dataset alone made.
     """
     practice, offline = settings.practice, offline_epochs(settings)
     switch = bool(offline) and epoch == offline + 1

@@ -55,4 +55,5 @@ class Pixels:
 
 def as_latents(pictures: NDArray[np.uint8]) -> Floats:
     """Return pictures (n, ...) of bytes as latents (n, d) in [0, 1]."""
-    return np.multiply(pictures.reshape(len(pictures), -1), np.float32(1 / 255), dtype=np.float32)
+    width = int(np.prod(pictures.shape[1:]))  # not -1, which no pictures at all leave open
+    return np.multiply(pictures.reshape(len(pictures), width), np.float32(1 / 255), dtype=np.float32)

@@ -267,6 +267,19 @@ def test_agents_that_learn_from_rewards_show_one_that_is_not_finite(kind: str) -
     assert kind == "ivl" or {"critic_loss", "q_mean", "q_min", "q_max"} <= metrics.keys()
 
 
+def test_qrls_multiplier_grows_by_a_factor_while_steps_are_too_long() -> None:
+    factors = []
+    for first in (1.0, 100.0):
+        agent = small("qrl", multiplier=first, lr=1e-4, slack=0.0)
+        agent.distance.embed.layers[-1][0].data.mul_(50.0)  # whatever an action does is far too long
+        for seed in range(30):
+            batch = batch_of("qrl", np.random.default_rng(seed))
+            assert agent.update(batch)["step_length"] > 1.0
+        factors.append(agent.multiplier().item() / first)
+    assert factors[0] == pytest.approx(np.exp(30 * 1e-4), rel=3e-4)  # Adam's steps of the logarithm are all as long as its rate
+    assert factors[1] == pytest.approx(factors[0], rel=3e-4)
+
+
 # ---- errors ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -281,6 +294,9 @@ def test_agents_that_learn_from_rewards_show_one_that_is_not_finite(kind: str) -
         (lambda: SAC(3, 2, BOX, seed=0, lr="fast"), "lr='fast'"),
         (lambda: SAC(3, 2, BOX, seed=0, hidden=(64, 0)), "positive layer widths"),
         (lambda: small("qrl", multiplier=0), "multiplier=0.*nearest valid: 1e-06"),
+        (lambda: small("qrl", slack=-1.0), "slack=-1.0.*nearest valid: 0.0"),
+        (lambda: small("qrl", far=-5), "far=-5.*nearest valid: 0.001"),
+        (lambda: small("sac", target_entropy=float("nan")), "target_entropy=nan"),
         (lambda: SAC(3, 2, BOX, seed=0, reward_range=(0.0, -1.0)), "lowest, highest"),
         (lambda: Oracle(3, 5, BOX, seed=0), "goals have 5 parameters; expected 2"),
         (lambda: Oracle(3, 2, BOX, seed=0, scale=(1.0, 0.0)), "finite factors other than 0"),

@@ -325,6 +325,7 @@ def test_an_installed_plug_in_is_chosen_by_its_name(tmp_path: Path, monkeypatch:
         ("torch_threads=0", "torch_threads=0; expected at least 1"),
         ("device=gpu", "device=gpu cannot be used"),
         ("device=cuda:99", "device=cuda:99 cannot be used"),
+        ("device=meta", "device=meta cannot be used"),
     ],
 )
 def test_what_the_machine_cannot_do_is_one_line_before_anything_is_written(tmp_path: Path, override: str, said: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -205,11 +206,31 @@ def test_pictures_come_back_from_their_latents() -> None:
     assert latents.min() >= 0
     assert latents.max() <= 1
     assert np.array_equal(pixels.decode(latents), pictures)
+    assert as_latents(pictures[:0]).shape == (0, latents.shape[1])
 
 
 def test_an_environment_without_pictures_is_refused() -> None:
     with pytest.raises(UserError, match="image"):
         Pixels(space(pictures=False))
+
+
+def test_every_picture_that_is_learnt_from_is_shifted_on_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, batch, shifted = small(shift=3), batch_of(0), []
+
+    def watched(*arguments: Any) -> torch.Tensor:
+        shifted.append(random_shift(*arguments))
+        return shifted[-1]
+
+    monkeypatch.setattr("gcrl.agents.drq.random_shift", watched)
+    batch.goals[:] = batch.next_inputs[:, :WIDTH] = batch.inputs[:, :WIDTH]  # all alike, so that only shifts tell them apart
+    agent.now_and_after(batch)
+    assert len(shifted) == 4  # picture and goal, before and after
+    for one, other in itertools.combinations([batch.inputs[:, :WIDTH].reshape(-1, SIDE, SIDE, 3), *shifted], 2):
+        assert (one != other).flatten(1).any(1).float().mean() > 0.7
+    still = small(shift=0).now_and_after(batch)
+    moved = [small(shift=3).now_and_after(batch)[0] for _ in range(2)]
+    assert torch.equal(moved[0], moved[1])  # by the seed
+    assert not torch.allclose(moved[0], still[0])
 
 
 # ---- the loop -------------------------------------------------------------------------------------------------------------------

@@ -47,7 +47,10 @@ def test_a_run_learns_offline_first_and_goes_on_practising(undisturbed: Path) ->
     assert len(switched) == 1, "the policy that the dataset alone made is evaluated once"
     alone = [row for row in rows if "offline/success_rate" in row]
     assert [row["offline/updates"] for row in alone] == [25], "and on the test goals, once"
-    assert after_offline(undisturbed)["distance"] == alone[0]["offline/distance"]
+    kept = after_offline(undisturbed)
+    assert kept["distance"] == alone[0]["offline/distance"]
+    assert (kept["env_steps"], kept["updates"], kept["episodes"]) == (0, 25, 4)  # nothing that was practised has been learnt from
+    assert kept["success_rate_interval"][0] <= kept["success_rate"] <= kept["success_rate_interval"][1]
     with Reader(undisturbed / "practice.h5") as reader:
         assert len(reader) == 24
         goals = reader.goal("achieved", np.arange(8))
@@ -110,6 +113,11 @@ def test_what_cannot_be_learnt_from_is_refused_in_one_line(doors: Path, undistur
         ([f"dataset={doors.parent}/door.h5"], "did you mean 'doors.h5'"),
         ([f"dataset={doors}", "env.image_size=32"], "has image Box.*48, 48.*; expected Box.*32, 32"),
         ([f"dataset={doors}", "offline_share=1.5"], "offline_share=1.5; expected a share between 0 and 1"),
+        ([f"dataset={doors}", "offline_updates=-1"], "offline_updates=-1; expected at least 0"),
+        (
+            [f"dataset={doors}", "offline_updates=9", "practice.updates_per_epoch=0"],
+            "updates_per_epoch=0; expected at least 1 of",
+        ),
         (["offline_updates=10"], "offline_updates=10 need something to learn from; expected dataset=FILE"),
         ([f"dataset={doors}", "actor_goals.later=1"], "unknown actor_goals fraction 'later'"),
         ([f"init_from={undisturbed}", "agent=td3", "agent.hidden=[16,16]"], "TD3"),

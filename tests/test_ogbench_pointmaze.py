@@ -215,6 +215,21 @@ def test_the_other_arms_learn_from_the_same_data(data: Path, tmp_path: Path, arm
     assert read_metrics(tmp_path / "run")[-1]["env_steps"] == 0
 
 
+def test_a_run_that_collects_nothing_needs_no_room_for_it(data: Path, tmp_path: Path) -> None:
+    more = ["practice.capacity=60", "practice.episodes_per_epoch=3", "practice.reset_every=0", "practice.final_goals=0"]
+    assert Practice(run_settings(TINY, tmp_path / "run", f"dataset={data}", *more)).run().exists()
+
+
+@pytest.mark.parametrize("given", [{"goal": "abc"}, {"start": [[1, 2], [3]]}, {"goal": [1, np.nan]}, {"start": None, "goal": [0]}])
+def test_places_that_are_none_are_refused(given: dict[str, Any]) -> None:
+    env = OGBenchPointMazeEnv()
+    with pytest.raises(UserError, match="no place in the maze"):
+        env.reset(seed=0, options=given)
+    env.reset(seed=0)
+    with pytest.raises(UserError, match="moves no point"):
+        env.step("ab")
+
+
 def test_no_practice_needs_updates_on_a_dataset(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"practice\.epochs=0; expected at least 1"):
+    with pytest.raises(UserError, match=r"practice\.epochs=0; expected at least 1, or 0 with offline_updates"):
         Practice(run_settings(TINY, tmp_path / "run", f"dataset={data}", "offline_updates=0"))

@@ -139,9 +139,12 @@ def side_of(goal_dim: int, input_dim: int) -> int:
     """Return the side in pixels of the square RGB pictures that goals are; raises `UserError` where they or the inputs are none."""
     side = math.isqrt(goal_dim // COLOURS)
     if side * side * COLOURS != goal_dim or side < SMALLEST:
+        square = side * side * COLOURS == goal_dim and side > 1
+        mend = f"env.image_size={SMALLEST} at least" if square else "representation=pixels, in an environment with pictures"
+        shown = f" ({side} x {side} pixels)" if square else ""
         raise UserError(
-            f"DrQ was given goals of {goal_dim} numbers; expected square RGB pictures of at least {SMALLEST} pixels a side, flattened: "
-            f"representation=pixels with env.image_size={max(side, 48)}"
+            f"DrQ was given goals of {goal_dim} numbers{shown}; expected square RGB pictures of at least {SMALLEST} pixels a side, "
+            f"flattened: {mend}"
         )
     if input_dim < goal_dim:
         raise UserError(

@@ -69,7 +69,7 @@ class QRL(GaussianAgent, Valued):
             raise UserError(
                 f"QRL latent={latent} and component={component}; expected a latent that its component divides, such as 128 and 8"
             )
-        require_all(self.name, multiplier=multiplier)
+        require_all(self.name, multiplier=multiplier, slack=slack, far=far)
         self.input_dim, self.slack, self.far = input_dim, slack, far
         self.improve = Improvement(self.name, "value", 0.0, clone_weight)
         self.actor = self.improve.actor(self.dim, self.range.dim, self.hidden, self.weights).to(device)

@@ -14,6 +14,7 @@ from gcrl.agents.base import Ensemble, GaussianAgent
 from gcrl.agents.imitation import Imitation
 from gcrl.agents.losses import finite_check, sac_actor_loss, td_loss, td_target, temperature_loss
 from gcrl.agents.networks import Critics, GaussianActor, Temperature
+from gcrl.agents.spaces import require_all
 from gcrl.agents.state import adam
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
@@ -70,6 +71,7 @@ class SAC(GaussianAgent, Ensemble):
             temperature=temperature,
         )
         self.target_entropy = -float(self.range.dim) if target_entropy is None else target_entropy
+        require_all(self.name, target_entropy=self.target_entropy)
         self.bounds = value_range(self.name, reward_range, discount)
         self.imitate = Imitation(self.name, bc_weight, q_filter)
         actor, values, below = self.build(critics, layer_norm)
