@@ -140,7 +140,7 @@ def _same(one: Any, other: Any) -> bool:
         one, other = one.detach().numpy(), other.detach().numpy()
     if isinstance(one, np.ndarray):
         return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
-    return bool(type(one) is type(other) and one == other)
+    return bool(type(one) is type(other) and (one == other or (one != one and other != other)))  # NaN is like NaN
 
 
 def finish_steps(run: Any) -> None:
