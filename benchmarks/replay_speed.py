@@ -218,7 +218,8 @@ def main() -> int:
     passed = batch[f"ratio_{SIZES[-1]}"] <= REQUIRED["ratio"] and batch["growth"] <= REQUIRED["growth"] and ours <= REQUIRED["gigabytes"]
     if given.out:
         versions = {name: version(name) for name in ("numpy", "torch", "stable-baselines3")} | {"python": platform.python_version()}
-        figures |= {"required": REQUIRED, "passed": passed, "versions": versions, "command": shlex.join(["python", "benchmarks/replay_speed.py", *sys.argv[1:]])}
+        command = shlex.join(["python", "benchmarks/replay_speed.py", *sys.argv[1:]])
+        figures |= {"required": REQUIRED, "passed": passed, "versions": versions, "command": command}
         given.out.parent.mkdir(parents=True, exist_ok=True)
         given.out.write_text(json.dumps(figures, indent=1) + "\n")
     return 0 if passed else 1
