@@ -307,6 +307,6 @@ def _check_machine(settings: Settings) -> None:
         raise UserError(f"torch_threads={settings.torch_threads}; expected at least 1")
     try:
         torch.zeros(1, device=settings.device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # the latter where torch was built without the device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # AssertionError: torch was built without it
         first = str(error).splitlines()[0]
         raise UserError(f"device={settings.device} cannot be used ({first}); expected one that torch has here, such as cpu") from error

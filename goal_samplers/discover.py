@@ -21,8 +21,8 @@ class Discover:
     units), σ the disagreement of its critics, s0 the first frame of a stored episode, g* a goal of the task's own. `balance` a is moved so
     that a share `aim` of the goals practised last is reached: toward what is in reach while fewer are, toward g* while more are.
 
-    bonus: b. rate: how far a moves per epoch for a success that is off by 1. candidates: frames that are scored. targets: commanded goals
-    that are drawn at a time, each for its share of the proposals.
+    bonus: b; the paper weighs the four terms singly, here two numbers tie them. rate: how far a moves per epoch for a success that is off
+    by 1. candidates: frames that are scored. targets: commanded goals that are drawn at a time, each for its share of the proposals.
     Raises `UserError` for numbers out of range.
     """
 

@@ -12,13 +12,13 @@ from goal_samplers.api import Density, DrawRows, GoalContext, Rows
 from goal_samplers.candidates import expected_returns, pick, require_density
 from goal_samplers.experience import require_frames
 
-EASY, HARD = 0.7, 0.3  # shares of goals reached beyond which the cutoff moves (app. C)
+EASY, HARD = 0.7, 0.3  # shares of goals reached beyond which the cutoff moves
 
 
 class MEGA:
     """Of `choices` stored frames, the one of lowest density among those that the agent expects to reach: maximum entropy gain.
 
-    Pitis, Chan, Zhao, Stadie & Ba 2020, "Maximum entropy gain exploration for long horizon multi-goal reinforcement learning", section 4.2.
+    Pitis, Chan, Zhao, Stadie & Ba 2020, "Maximum entropy gain exploration for long horizon multi-goal reinforcement learning".
 
     density: of the frames seen so far; the paper's is a KDE of width 0.1 on ``achieved_goal``. candidates: frames that are scored, from
     which every goal's `choices` are drawn. cutoff: the least return (reward units, counted from the first frames of stored episodes) of a

@@ -15,7 +15,7 @@ from representations.api import Representation
 class Mixture:
     """Proposes `share` of the goals by `first` and the rest by `second`, in random order; more than two by nesting.
 
-    Among them are OMEGA's mix of the commanded goals with MEGA's (Pitis et al. 2020, section 4.3; their share is adapted, this one is
+    Among them are OMEGA's mix of the commanded goals with MEGA's (Pitis et al. 2020; their share is adapted, this one is
     fixed), and LEXA's of proposed goals with uniform ones. Weights for training the representation are the first's, else the second's.
     Raises `UserError` for a share outside [0, 1] and for a part that is no goal sampler.
     """
