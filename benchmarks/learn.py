@@ -18,8 +18,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.experiments import EXPERIMENTS, Experiment
 from benchmarks.tables import write_table
 from gcrl.checkpoint import write_atomically
@@ -27,6 +25,7 @@ from gcrl.config import load_settings, read_settings
 from gcrl.data import Reader
 from gcrl.metrics_log import read_metrics
 from gcrl.run import load
+from gcrl.visited import visited
 
 RESULTS = Path("results")
 MAKING = threading.Lock()
@@ -57,9 +56,7 @@ def measure(folder: Path, overrides: list[str], wall: float) -> dict[str, Any]:
         with Reader(folder / "practice.h5") as reader:
             first = 0 if run.settings.practice.epochs < 10 else int(LATE * run.settings.practice.epochs)
             for name, from_epoch in (("visited", 0), ("visited_late", first)):
-                chosen = np.flatnonzero(reader.column("epoch") >= from_epoch)
-                rows = np.setdiff1d(reader.episode_rows(chosen), reader.column("start")[chosen])  # where a reset puts it is no visit
-                result[name] = env.coverage(reader.read("achieved_goal", rows))
+                result[name] = env.coverage(visited(reader, from_epoch))
     env.close()
     result |= {"env_steps": run.env_steps, "updates": run.updates, "practice_s": run.wall_s, "whole_s": wall}
     return result | {"system": json.loads((folder / "system.json").read_text())}

@@ -21,6 +21,7 @@ EPILOG = """examples:
   gcrl practice experiment=push seed=2 run_dir=runs/push2
   gcrl practice goal_sampler=my_module:MySampler   a class of your own
   gcrl practice -m agent=sac,td3 seeds=3           six practices, one after another
+  gcrl compare goal_sampler=skewfit,uniform seeds=5
   gcrl evaluate runs/push2 --json
   gcrl collect env=door policy=scripted episodes=2000 out=data.h5
   gcrl goals env=push n=5000 out=goals.h5
@@ -94,6 +95,16 @@ def _parser() -> argparse.ArgumentParser:
         "overrides", nargs="*", metavar="KEY=VALUE", help="experiment=NAME, GROUP=CHOICE, GROUP.FIELD=VALUE, seed=N, run_dir=PATH, ..."
     )
     added.add_argument("-m", "--multirun", action="store_true", help="run every combination of KEY=A,B,C one after another")
+    added = verb("compare", _compare, "a race: practise several settings on equal budgets and seeds, and write one page that compares them")
+    added.add_argument(
+        "settings",
+        nargs="*",
+        metavar="KEY=A,B,C",
+        help="what is raced, such as goal_sampler=skewfit,mega; seeds=N and what else practice takes",
+    )
+    added.add_argument("--arm", action="append", default=[], metavar="'[NAME: ]KEY=VALUE ...'", help="one more arm, of several settings")
+    added.add_argument("--jobs", type=int, default=1, metavar="N", help="practices side by side (default: 1)")
+    added.add_argument("--json", action="store_true", help="print one JSON object")
     added = verb("resume", _resume, "go on with an interrupted run, exactly as if it had not been")
     _run_argument(added)
     added = verb("evaluate", _evaluate, "command the test goals and say how many are reached")
@@ -155,6 +166,15 @@ def _practice(given: argparse.Namespace) -> int:
     from gcrl.practice import practice
 
     return _until_it_ends(lambda: practice(settings), settings.run_dir)
+
+
+def _compare(given: argparse.Namespace) -> int:
+    from gcrl.race import command_line, compare
+
+    say = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
+    found = compare(given.settings, given.arm, given.jobs, say, command_line(given.settings, given.arm, given.jobs))
+    print(json.dumps(found) if given.json else found["page"])
+    return 1 if found["failed"] else 0
 
 
 def _resume(given: argparse.Namespace) -> int:

@@ -25,13 +25,13 @@ def plan(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
     )
     plans: list[list[str]] = []
     for combination in combinations:
-        seeds = _whole(combination, "seeds", 1)
+        seeds = whole(combination, "seeds", 1)
         if seeds < 1:
             raise UserError(f"seeds={seeds}: expected at least 1")
         if len(combinations) == 1 and seeds == 1:
             return [[text for text in combination if not text.startswith("seeds=")]]
         swept = [text for text, original in zip(combination, overrides) if text != original and not text.startswith(("seed=", "seeds="))]
-        first = _whole(combination, "seed", 1)
+        first = whole(combination, "seed", 1)
         rest = [text for text in combination if text.partition("=")[0] not in ("seed", "seeds", "run_dir")]
         for seed in range(first, first + seeds):
             folder = "/".join([base, *([",".join(swept).replace("/", "_")] if swept else []), f"seed_{seed}"])
@@ -61,7 +61,8 @@ def practise_all(plans: Sequence[Sequence[str]]) -> int:
     return worst
 
 
-def _whole(overrides: Sequence[str], key: str, default: int) -> int:
+def whole(overrides: Sequence[str], key: str, default: int) -> int:
+    """Return the whole number given to `key` in `overrides`, or `default`. Raises `UserError` for anything else."""
     text = chosen(overrides, key, str(default))
     value = typed(int(text) if text.lstrip("-").isdigit() else text, int, key)
     assert isinstance(value, int)

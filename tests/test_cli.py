@@ -18,7 +18,7 @@ from gcrl.overrides import choices
 from gcrl.several import plan
 from gcrl.system import system
 
-VERBS = ["practice", "resume", "evaluate", "report", "inspect", "collect", "goals", "check", "data", "list", "doctor"]
+VERBS = ["practice", "compare", "resume", "evaluate", "report", "inspect", "collect", "goals", "check", "data", "list", "doctor"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,21 @@ def test_the_sampler_guides_class_keeps_the_contract_and_its_table_is_complete()
     assert [choice for choice in choices("goal_sampler") if f"| `{choice}` |" not in text] == []
 
 
+def test_the_sampler_guide_goes_from_an_empty_folder_to_a_race(tmp_path: Path) -> None:
+    text = (ROOT / "docs/goal_samplers.md").read_text(encoding="utf-8")
+    lines = [line[4:] for line in text[text.index("## One of your own") :].splitlines() if line.startswith("    ")]
+    lines = [line for line in lines if line.startswith(("gcrl", "python")) and "goal_sampler=mega" not in line]
+    assert [line.split()[1] for line in lines] == ["new", "check", "-m", "practice", "compare"]
+    few = ["practice.epochs=2", "practice.episodes_per_epoch=10", "practice.final_goals=2"]
+    more = {"practice": [*few, "run_dir=mine"], "compare": [*few, "seeds=1", "goal_sampler=uniform,far_out:FarOut"]}
+    for line in lines:
+        words = [sys.executable, *line.split()[1:]] if line.startswith("python") else [sys.executable, "-m", *line.split()]
+        words += more.get(line.split()[1], [])
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+    assert "FarOut" in (tmp_path / "race/compare.html").read_text()
+
+
 def test_the_readmes_python_is_valid() -> None:
     for block in blocks("README.md"):
         run(block, {"__name__": "block"})
@@ -128,8 +145,8 @@ def test_the_goal_guide_names_every_dataset_and_attribute_of_the_format(tmp_path
 
 
 COMMANDS = [
-    line.partition("  ")[0].split()
-    for name in ("goals", "datasets", "environments", "real_robot")
+    shlex.split(line.partition("  ")[0])
+    for name in ("goals", "datasets", "environments", "real_robot", "goal_samplers")
     for line in (text[4:] for text in (ROOT / f"docs/{name}.md").read_text(encoding="utf-8").splitlines() if text.startswith("    gcrl "))
 ]
 

@@ -120,7 +120,7 @@ def runs_table(groups: dict[str, list[RunRecord]], short: bool = False) -> str:
     figures = list(dict.fromkeys(name for run in runs for name in ["success_rate", *run.figures()] if run.evaluation))
     if short and len(groups) == 1:
         return ""
-    header = ["" if short else "run", "seeds" if short else "seed", *(_column(name, runs) for name in figures)]
+    header = ["" if short else "run", "seeds" if short else "seed", *(column_name(name, runs) for name in figures)]
     rows = []
     for label, group in groups.items():
         if short:
@@ -136,7 +136,8 @@ def runs_table(groups: dict[str, list[RunRecord]], short: bool = False) -> str:
     return table(header, rows)
 
 
-def _column(name: str, runs: list[RunRecord]) -> str:
+def column_name(name: str, runs: list[RunRecord]) -> str:
+    """Return a figure's name as a column's head, with its unit."""
     label, unit = unit_of(name, next((run.factors for run in runs if run.factors), []))
     return f"{label} / {unit}" if unit else label
 

@@ -34,14 +34,20 @@ def write_report(run_dirs: Sequence[Path | str], out: Path | str | None = None) 
     groups: dict[str, list[RunRecord]] = {}
     for run, label in zip(runs, label_runs(runs), strict=True):
         groups.setdefault(label, []).append(run)
-    body = _one(runs[0]) if len(runs) == 1 else _several(groups)
+    body = _one(runs[0]) if len(runs) == 1 else several_runs(groups)
+    title = " and ".join(dict.fromkeys(run.experiment for run in runs)) + " · gcrl report"
+    return write_page(target, title, headline(groups, film_figure(runs[0])), body, [run.path for run in runs])
+
+
+def write_page(target: Path, title: str, head: str, body: str, sources: Sequence[Path]) -> Path:
+    """Write one self-contained page at once; `head` and `body` are HTML, `sources` the run folders that it was made from."""
     templates = files("gcrl.report")
     page = Template((templates / "page.html").read_text(encoding="utf-8")).substitute(
-        title=escape(" and ".join(dict.fromkeys(run.experiment for run in runs)) + " · gcrl report"),
+        title=escape(title),
         style=(templates / "page.css").read_text(encoding="utf-8"),
-        headline=headline(groups, film_figure(runs[0])),
+        headline=head,
         sections=body,
-        footer=f"Written by gcrl from {', '.join(escape(str(run.path)) for run in runs)}.",
+        footer=f"Written by gcrl from {', '.join(escape(str(path)) for path in sources)}.",
     )
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.part")
@@ -64,8 +70,8 @@ def _one(run: RunRecord) -> str:
     return notes + "\n".join(parts)
 
 
-def _several(groups: dict[str, list[RunRecord]]) -> str:
-    """Curves and the table over all runs, then each run by itself, folded away."""
+def several_runs(groups: dict[str, list[RunRecord]]) -> str:
+    """Return curves and the table over all runs, then each run by itself, folded away."""
     runs = [run for group in groups.values() for run in group]
     parts = [learning_section(groups), section("Every run", "The final evaluation on test goals, per run.", runs_table(groups))]
     for index, run in enumerate(runs):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,23 +51,46 @@ def _pictures(practised: Practised) -> str:
 
 def _planes(run: RunRecord, practised: Practised) -> str:
     """Draw proposed over achieved goals in the plane of the two factors that vary most, for five epochs."""
-    if practised.goals is None or practised.goals.shape[1] < 2:
-        return ""
-    names = factor_names(run, practised, practised.goals.shape[1])
-    pair = np.sort(np.argsort(-np.nanstd(practised.frames, axis=0), kind="stable")[:2])
-    labels = [" / ".join(filter(None, unit_of(names[index]))) for index in pair]
-    pooled = np.concatenate([practised.frames[:, pair], practised.goals[np.isfinite(practised.goals).all(axis=1)][:, pair]])
-    low, high = np.nanmin(pooled, axis=0), np.nanmax(pooled, axis=0)
-    pad = 0.05 * np.maximum(high - low, 1e-6)
-    limits = tuple((low[i] - pad[i], high[i] + pad[i]) for i in range(2))
-    charts = []
-    for epoch in spread(practised.episode_epochs, 5):
-        goals = practised.goals[practised.episode_epochs == epoch][:, pair]
-        frames = practised.frames[practised.frame_epochs == epoch][:, pair]
-        if np.isfinite(goals).any():
-            charts.append(fig.plane(goals, frames, f"epoch {epoch}", labels, limits))  # type: ignore[arg-type]
+    charts = planes(practised, factor_names(run, practised, practised.frames.shape[1]), 5, plane_of([practised]))
     lede = "Goals that the robot asked of itself (orange) over what it achieved (blue), in the plane of the two factors that vary most."
     return section("Goals proposed over time", lede, f'<div class="charts five">{"".join(charts)}</div>' if charts else "")
+
+
+@dataclass
+class Plane:
+    """Two factors, by their indices in a goal (2,), and the range of each: ((low, high), (low, high))."""
+
+    pair: NDArray[np.int64]
+    limits: tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def plane_of(several: Sequence[Practised]) -> Plane | None:
+    """Return the two factors that vary most in what these runs achieved, and the range of all of it; None with fewer than two."""
+    frames = np.concatenate([one.frames for one in several])
+    if frames.shape[1] < 2 or not len(frames):
+        return None
+    pair = np.sort(np.argsort(-np.nanstd(frames, axis=0), kind="stable")[:2])
+    goals = [one.goals[np.isfinite(one.goals).all(axis=1)] for one in several if one.goals is not None and one.has_goals]
+    pooled = np.concatenate([frames, *goals])[:, pair]
+    low, high = np.nanmin(pooled, axis=0), np.nanmax(pooled, axis=0)
+    pad = 0.05 * np.maximum(high - low, 1e-6)
+    first, second = (np.array([low[i] - pad[i], high[i] + pad[i]]) for i in range(2))
+    return Plane(pair, (first, second))
+
+
+def planes(practised: Practised, names: Sequence[str], count: int, plane: Plane | None) -> list[str]:
+    """Return up to `count` charts, early to late, of goals proposed over goals achieved in a plane; [] where no goal is known."""
+    if not practised.has_goals or plane is None:
+        return []
+    assert practised.goals is not None
+    labels = [" / ".join(filter(None, unit_of(names[index]))) for index in plane.pair]
+    charts = []
+    known = np.isfinite(practised.goals).all(axis=1)
+    for epoch in spread(practised.episode_epochs[known], count):
+        goals = practised.goals[known & (practised.episode_epochs == epoch)][:, plane.pair]
+        frames = practised.frames[practised.frame_epochs == epoch][:, plane.pair]
+        charts.append(fig.plane(goals, frames, f"epoch {epoch}", labels, plane.limits))
+    return charts
 
 
 def coverage_section(run: RunRecord, practised: Practised) -> str:
@@ -75,7 +101,7 @@ def coverage_section(run: RunRecord, practised: Practised) -> str:
     names = factor_names(run, practised, count)
     desired = run.arrays.get("desired")
     commanded = desired if desired is not None and desired.ndim == 2 and desired.shape[1] == count else None
-    goals = practised.goals if practised.goals is not None and practised.goals.shape[1] == count else None
+    goals = practised.goals if practised.has_goals else None
     charts = [_coverage(practised, index, names[index], goals, commanded) for index in range(min(count, MAX_FACTORS))]
     lede = "Blue: the share of an epoch's frames in which the factor had this value (square-root scale)."
     if goals is not None:

@@ -1,0 +1,219 @@
+"""`gcrl compare`: a race practises every arm alike, goes on where it broke off, refuses what cannot be compared, writes one page."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from run_cases import differences, outcome
+
+from envs.coverage import grid_coverage
+from envs.errors import UserError
+from gcrl import cli
+from gcrl.data import Reader
+from gcrl.race import check, plan
+from gcrl.statistics import bootstrap_interval, interquartile_mean
+from gcrl.visited import coverage_so_far, measure_of, visited
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+TINY = ["experiment=corridor", "practice.epochs=3", "practice.episodes_per_epoch=10", "practice.final_goals=4"]
+SWEPT = "goal_sampler=skewfit_model,uniform"
+
+
+def arms(*overrides: str, more: tuple[str, ...] = ()) -> list[str]:
+    return list(dict.fromkeys(run.arm for run in plan(overrides, more)))
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "gcrl", "compare", *words]
+
+
+def race(folder: Path, *words: str) -> dict:
+    """Run a race of three arms in a process and return what it printed."""
+    done = subprocess.run(command(*TINY, *words, "run_dir=race", "--json"), capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) | {"said": done.stderr}
+
+
+@pytest.fixture(scope="module")
+def raced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    folder = tmp_path_factory.mktemp("race")
+    (folder / "mine.py").write_text(
+        "class First:\n    def sample(self, context, n):\n        return context.experience.sample_rows(n, context.generator)\n"
+    )
+    words = ["goal_sampler=uniform,mine:First", "--arm", "far: goal_sampler=mega goal_sampler.cutoff=null", "seeds=2", "--jobs", "2"]
+    return folder, race(folder, *words)
+
+
+def test_arms_are_named_by_what_was_swept_and_practised_seed_by_seed() -> None:
+    runs = plan([SWEPT, "seeds=2", "run_dir=race"])
+    assert [(run.arm, run.seed) for run in runs] == [("skewfit_model", 1), ("uniform", 1), ("skewfit_model", 2), ("uniform", 2)]
+    assert str(runs[-1].folder) == "race/uniform/seed_2"
+    assert arms("goal_sampler=uniform,my.mod:Mine") == ["uniform", "Mine"]
+    assert arms("goal_sampler=uniform,prior", "goal_sampler=skewfit,mega") == ["skewfit", "mega"]
+    assert arms("goal_sampler.alpha=0,-1") == ["goal_sampler.alpha=0", "goal_sampler.alpha=-1"]
+    assert arms("agent=sac,td3", "goal_sampler=uniform,prior")[0] == "agent=sac goal_sampler=uniform"
+    assert arms(SWEPT, more=("mega: goal_sampler=mega goal_sampler.cutoff=null", "agent=td3")) == [
+        "skewfit_model",
+        "uniform",
+        "mega",
+        "td3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "more", "said"),
+    [
+        (["goal_sampler=uniform"], (), "nothing to compare: expected at least two values"),
+        (["goal_sampler=uniform"], ("goal_sampler=prior",), "nothing to compare"),
+        (["goal_sampler=a:Mine,b:Mine"], (), "two arms are called 'Mine'; expected names of their own"),
+        ([SWEPT, "seeds=0"], (), "seeds=0: expected at least 1"),
+        ([SWEPT, "seeds=many"], (), "seeds"),
+    ],
+)
+def test_what_is_no_race_is_refused(overrides: list[str], more: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        plan(overrides, more)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ([SWEPT, "practice.epochs=2,3"], "unequal budgets: goal_sampler=skewfit_model practice.epochs=3 has 3 epochs"),
+        (["goal_sampler=uniform,mega"], "needs an agent with values, and Oracle has none"),
+        (["goal_sampler=uniform,skewfitt"], "did you mean 'skewfit'"),
+    ],
+)
+def test_arms_that_cannot_be_compared_are_refused_before_anything_starts(tmp_path: Path, overrides: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        check(plan(["experiment=corridor", *overrides, f"run_dir={tmp_path / 'race'}"]))
+    assert not (tmp_path / "race").exists()
+
+
+def test_a_race_says_the_figures_of_every_arm_and_the_differences_from_the_best(raced: tuple[Path, dict]) -> None:
+    _, found = raced
+    assert list(found["arms"]) == ["uniform", "First", "far"]
+    assert found["arms"]["uniform"]["coverage"] == found["arms"]["First"]["coverage"]  # the same idea on the same seeds
+    best = max(found["arms"], key=lambda arm: found["arms"][arm]["entropy"]["iqm"])
+    against = [one for one in found["differences"] if one["figure"] == "entropy"]
+    assert {one["best"] for one in against} == {best}
+    assert len(against) == 2
+    for one in against:
+        ours, its = (found["arms"][arm]["entropy"]["seeds"] for arm in (best, one["against"]))
+        assert one["difference"] == pytest.approx(np.mean([ours[seed] - its[seed] for seed in ("1", "2")]))
+        assert one["verdict"] == ("better" if one["interval"][0] > 0 else "tie")
+
+
+def test_the_page_is_one_file_that_shows_what_each_proposed(raced: tuple[Path, dict]) -> None:
+    folder, found = raced
+    page = (folder / found["page"]).read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    assert [title for title in ("Who is ahead", "What was visited", "What each proposed", "Every run") if title not in page] == []
+    assert all(f"<h3>{arm}</h3>" in page for arm in found["arms"])
+    assert page.count('aria-label="epoch 1"') == 3 + 6  # each arm's grid, and each run's own
+    assert "With 2 seeds this is exploratory" in page
+    assert "gcrl compare experiment=corridor" in page
+    assert "Every run had 30 environment steps and 0 updates" in page
+
+
+def test_a_second_start_practises_only_what_is_new(raced: tuple[Path, dict]) -> None:
+    folder, _ = raced
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("race/*/seed_1/metrics.jsonl")}
+    again = race(folder, "goal_sampler=uniform,mine:First", "seeds=3")
+    assert "4 of 6 practices have ended already" in again["said"]
+    assert list(again["arms"]) == ["uniform", "First"]
+    assert set(again["arms"]["First"]["coverage"]["seeds"]) == {"1", "2", "3"}
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    done = subprocess.run(
+        command(*TINY, "goal_sampler=uniform,mine:First", "practice.epochs=4", "run_dir=race"), capture_output=True, text=True, cwd=folder
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "already holds a run with practice.epochs=3 (now 4)" in done.stderr
+
+
+def test_a_race_that_was_killed_goes_on_to_the_same_end(raced: tuple[Path, dict], tmp_path: Path) -> None:
+    folder, _ = raced
+    words = command(*TINY, "goal_sampler=uniform,skewfit_model", "run_dir=race")
+    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    metrics = tmp_path / "race/uniform/seed_1/metrics.jsonl"
+    while not metrics.exists() or not metrics.read_text():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    subprocess.run(["pkill", "-9", "-s", str(process.pid)], check=False)
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert differences(outcome(tmp_path / "race/uniform/seed_1"), outcome(folder / "race/uniform/seed_1")) == []
+
+
+def test_a_practice_that_fails_does_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wrong.py").write_text("class Wrong:\n    def sample(self, context, n):\n        raise ValueError('no idea')\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compare", *TINY, "goal_sampler=wrong:Wrong,uniform", "run_dir=race", "--jobs", "2"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert "Wrong, seed 1: failed; see race/Wrong/seed_1.log" in said
+    assert "no idea" in (tmp_path / "race/Wrong/seed_1.log").read_text()
+    assert "uniform, seed 1: done" in said
+    assert (tmp_path / "race/uniform/seed_1/report.html").exists()
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=12))
+def test_an_interquartile_mean_is_the_mean_of_the_middle(values: list[float]) -> None:
+    cut = len(values) // 4
+    middle = sorted(values)[cut : len(values) - cut]
+    assert interquartile_mean(values) == pytest.approx(np.mean(middle), abs=1e-9)
+    mean, low, high = bootstrap_interval(values)
+    assert mean == interquartile_mean(values)
+    if len(values) > 1:
+        assert min(values) - 1e-9 <= low <= high <= max(values) + 1e-9
+    else:
+        assert np.isnan([low, high]).all()
+
+
+def test_what_was_visited_leaves_out_where_resets_put_the_robot(raced: tuple[Path, dict]) -> None:
+    folder, _ = raced
+    run = folder / "race/uniform/seed_1"
+    measure, _ = measure_of([run])
+    with Reader(run / "practice.h5") as reader:
+        assert len(visited(reader)) == int(reader.lengths.sum()) == 30
+        assert len(visited(reader, 1)) == 20
+        assert len(visited(reader, 0, 0)) == 10
+        everything = measure(visited(reader))
+    steps, along = coverage_so_far(run / "practice.h5", measure)
+    assert steps.tolist() == [10, 20, 30]
+    assert along[-1] == everything
+    assert all(late["coverage"] >= early["coverage"] for early, late in itertools.pairwise(along))
+
+
+def test_an_environment_that_does_not_say_is_measured_on_one_grid_for_all(
+    raced: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from envs.corridor import CorridorEnv
+
+    folder, _ = raced
+    runs = [folder / "race/uniform/seed_1", folder / "race/far/seed_1"]
+    monkeypatch.delattr(CorridorEnv, "coverage")
+    measure, words = measure_of(runs)
+    pooled = []
+    for run in runs:
+        with Reader(run / "practice.h5") as reader:
+            pooled.append(visited(reader))
+    both = np.concatenate(pooled)
+    assert measure(both) == grid_coverage(both, both.min(axis=0), both.max(axis=0), [30, 30])
+    assert words.startswith("30 cells along each of")
