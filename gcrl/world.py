@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gcrl.behaviours import GoExplore
 from gcrl.episodes import Episodes
 from gcrl.evaluation import TEST_SEED, Aborted, Evaluation, evaluate
 from gcrl.parts import build_env, build_policy
@@ -16,6 +17,7 @@ from gcrl.policy import Policy
 from gcrl.request import EvaluationOrder, Request
 from gcrl.rollout import Act, RandomActions, rollout
 from gcrl.settings import Settings
+from goal_samplers.api import Goals
 
 
 @dataclass
@@ -55,6 +57,8 @@ class World:
                 for env, state in zip(self.envs, request.states, strict=True):
                     env.set_state(state)
             act = self.explorer(request.explore)
+            if request.explore == "policy" and self.settings.practice.go_explore:
+                act = self.go_explore(act, request.goals)
             keep = lambda episode: bool(request.keep[episode])  # noqa: E731
             episodes = rollout(self.envs, act, request.goals, request.seeds, keep, stop_on_abort=stop)
             aborted = episodes.aborted
@@ -76,6 +80,12 @@ class World:
         if explore == "policy":
             return lambda observations, goals, generators, step: self.policy.act(observations, goals, generators)
         return lambda observations, goals, generators, step: self.policy.act(observations, self.policy.encode(observations), generators)
+
+    def go_explore(self, act: Act, goals: Goals) -> Act:
+        """Return how to act toward the `goals`, and at random from there on."""
+        practice, env = self.settings.practice, self.envs[0]
+        random = RandomActions(env.action_space, practice.random_hold)
+        return GoExplore(act, random, goals, env.success, share=practice.go_explore, width=len(self.envs), horizon=env.horizon)
 
     def evaluate(self, order: EvaluationOrder, snapshot: Mapping[str, Any]) -> Evaluation:
         """Run one evaluation of the policy with the weights of `snapshot`, or of a baseline."""

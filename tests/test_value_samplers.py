@@ -15,9 +15,12 @@ from goal_samplers.api import Goals, GoalSampler
 from goal_samplers.commanded import Commanded
 from goal_samplers.densities.kde import KDE
 from goal_samplers.discover import Discover
+from goal_samplers.made_up import made_up, representation_of
 from goal_samplers.mega import MEGA
 from goal_samplers.mixture import Mixture
+from goal_samplers.neighbours import Neighbours
 from goal_samplers.prior import Prior
+from goal_samplers.single import Single
 from goal_samplers.skewfit import SkewFit
 from goal_samplers.uniform import Uniform
 
@@ -37,6 +40,7 @@ def every_sampler():
         MEGA(KDE(bandwidth=0.1), cutoff=None),
         MEGA(KDE(), candidates=50, choices=3),
         Discover(),
+        Neighbours(),
         Mixture(MEGA(KDE()), Uniform()),
         Mixture(Uniform(), Discover(), share=1.0),
     ]
@@ -251,3 +255,36 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(sampler: list[str], tmp_pat
 def test_an_agent_that_cannot_be_asked_is_refused_before_anything_is_collected(overrides, words, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=words):
         Practice(settings(POINTS, tmp_path / "run", *overrides))
+
+
+# Neighbours and Single
+
+
+def test_what_is_far_from_its_neighbours_is_practised():
+    context = state_context(heavy_mode(2))
+    goals = achieved(context, Neighbours(neighbours=5, choices=50).sample(context, 500))
+    assert (np.abs(goals - 0.5) < 0.05).all(axis=1).mean() < 0.01  # the crowd in the middle is most of the data
+    alone = np.linalg.norm(goals[:, None] - context.experience.read("achieved_goal", np.arange(context.experience.size))[None], axis=2)
+    anyone = achieved(context, Uniform().sample(context, 500))
+    others = np.linalg.norm(anyone[:, None] - context.experience.read("achieved_goal", np.arange(context.experience.size))[None], axis=2)
+    assert np.sort(alone, axis=1)[:, 1:6].mean() > 3 * np.sort(others, axis=1)[:, 1:6].mean()
+
+
+@pytest.mark.parametrize("argument", ["neighbours", "candidates", "choices"])
+def test_neighbours_refuses_numbers_below_one(argument):
+    with pytest.raises(UserError, match=f"{argument} = 0; expected at least 1"):
+        Neighbours(**{argument: 0})
+
+
+def test_a_single_goal_is_the_same_one_always_and_another_by_its_number():
+    context = made_up(representation_of(2, pictures=True))
+    first = Single().sample(context, 7)
+    assert (first.params == first.params[0]).all()
+    assert first.images.shape == (7, 16, 16, 3)
+    assert np.array_equal(Single().sample(context, 2).params, first.params[:2])
+    assert not np.array_equal(Single(goal=1).sample(context, 2).params, first.params[:2])
+    with pytest.raises(UserError, match="expected at least 0"):
+        Single(goal=-1)
+    context.commanded = None
+    with pytest.raises(UserError, match="not offered here"):
+        Single().sample(context, 2)
