@@ -33,6 +33,26 @@ LAYER_NORM = ["agent.layer_norm=true"]
 SAC_MAZE = ["agent.batch_size=256", "agent.discount=0.99", "agent.lr=3e-4"]
 PUSH_NETWORKS = ["agent.hidden=[128,128]", "agent.discount=0.97", "agent.lr=1e-3", "agent.tau=0.01", "agent.batch_size=256"]
 
+# MEGA without its cutoff: an ideal policy has no values (corridor), and rewards by distance are not the paper's -1 per step (door).
+MEGA = ["goal_sampler=mega", "goal_sampler.cutoff=null"]
+RACE_CORRIDOR = {
+    "skewfit_model": [],
+    "skewfit, stored frames": ["goal_sampler=skewfit_distance"],
+    "uniform": ["goal_sampler=uniform"],
+    "mega": MEGA,
+    "neighbours": ["goal_sampler=neighbours"],
+    "commanded (a bound)": ["goal_sampler=commanded"],
+}
+RACE_DOOR = {
+    "skewfit": [],
+    "uniform": ["goal_sampler=uniform"],
+    "mega": MEGA,
+    "discover": ["goal_sampler=discover"],
+    "neighbours": ["goal_sampler=neighbours"],
+    "single": ["goal_sampler=single"],
+    "commanded": ["goal_sampler=commanded"],
+    "skewfit, go-explore": ["practice.go_explore=0.5"],
+}
 NO_HINDSIGHT = ["relabel.rollout=0.5", "relabel.future=0", "relabel.sampler=0.5"]
 SMALL = ("door_angle_error", "puck_distance_m", "block_distance_m", "distance")
 
@@ -101,6 +121,22 @@ EXPERIMENTS: dict[str, Experiment] = {
             ("skewfit", "rig", "visited:entropy"),
             ("skewfit", "uniform", "visited:entropy"),
         ],
+    ),
+    "race_corridor": Experiment(
+        "corridor",
+        "Which goals cover the corridor under an ideal policy: the paper's Skew-Fit, whose goals are samples of a model, and samplers of "
+        "stored frames. Skew-Fit covers more than uniform replay.",
+        RACE_CORRIDOR,
+        figures=("visited:coverage", "visited_late:entropy"),
+        pairs=[("skewfit_model", arm, "visited:coverage") for arm in RACE_CORRIDOR if arm != "skewfit_model"]
+        + [("skewfit, stored frames", "uniform", "visited:coverage")],
+    ),
+    "race_door": Experiment(
+        "door_explore_state",
+        "Which goals open the hard-to-explore door by state: all samplers on equal budgets. Skew-Fit beats uniform replay.",
+        RACE_DOOR,
+        figures=("success_rate", "door_angle_error", "visited:coverage", "visited:entropy"),
+        pairs=[("skewfit", arm, figure) for figure in ("success_rate", "visited:entropy") for arm in RACE_DOOR if arm != "skewfit"],
     ),
     "pixels_baseline": Experiment(
         "pixels_baseline",
