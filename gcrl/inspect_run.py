@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -13,13 +12,17 @@ from numpy.typing import NDArray
 
 from envs.errors import UserError
 from gcrl.data.reader import Reader
+from gcrl.latent_views import Path as Route
+from gcrl.latent_views import follows, path
 from gcrl.report.markup import number
 from gcrl.report.runs import unit_of
 from representations.api import Representation
 from representations.probe import FactorProbe, probe
 
 ROWS = 3000  # frames looked at, evenly spread over the practice
-SHOWN = 8
+ROUTES = 8  # episodes along which distances are followed
+PAGE = "inspect.html"
+Success = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.bool_]]
 
 
 @dataclass
@@ -37,7 +40,8 @@ class Inspection:
 
     probes: one row per state factor. frames, episodes: how many were looked at. reconstruction_mse: mean squared error per
     value of decoded pictures with pixels in [0, 1]; mean_picture_mse: the same for the mean picture, which knows nothing.
-    Both are None for a representation without ``decode``.
+    Both are None for a representation without ``decode``. follows: mean rank correlation of latent with true distance along `routes`
+    episodes, toward their goals, or (`hindsight`) toward where they ended; None where no episode moved. page: where it is shown.
     """
 
     probes: list[FactorProbe]
@@ -46,34 +50,42 @@ class Inspection:
     episodes: int
     reconstruction_mse: float | None = None
     mean_picture_mse: float | None = None
-    picture: str | None = None
+    follows: float | None = None
+    routes: int = 0
+    hindsight: bool = False
+    page: str | None = None
 
-    def text(self) -> str:
-        """Return the findings as a table for the terminal."""
-        lines = [
-            f"{self.frames} frames of {self.episodes} episodes, {self.latent_dim} latent dimensions; a third of the episodes held out",
-            "",
-        ]
+    def rows(self) -> tuple[list[str], list[list[str]]]:
+        """Return the probes as a table: its header and a row for each factor."""
         header = ["factor", "probe R²", "distance follows it", "nearest differs by", "a random frame by"]
         rows = [
             [unit_of(p.factor)[0], _share(p.r2), _share(p.spearman), *(_value(v, p.factor) for v in (p.neighbour_error, p.chance_error))]
             for p in self.probes
         ]
+        return header, rows
+
+    def along(self) -> str:
+        """Return what distances do on the way to a goal, in words; "" where no episode moved."""
+        if self.follows is None:
+            return ""
+        toward = "where they ended" if self.hindsight else "the goals that they reached"
+        return f"along {self.routes} episodes toward {toward}, latent and true distance: rank correlation {_share(self.follows)}"
+
+    def text(self) -> str:
+        """Return the findings as a table for the terminal."""
+        counted = f"{self.frames} frames of {self.episodes} episodes, {self.latent_dim} latent dimensions; a third of the episodes held out"
+        header, rows = self.rows()
         widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-        for row in [header, *rows]:
-            lines.append(
-                "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
-            )
-        lines += [
-            "",
-            "distance follows it: rank correlation of latent distance with the difference in the factor, over pairs of held-out frames",
+        table = [
+            "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
+            for row in [header, *rows]
         ]
+        about = "distance follows it: rank correlation of latent distance with the difference in the factor, over pairs of held-out frames"
+        lines = [counted, "", *table, "", about, *([self.along()] if self.along() else [])]
         if self.reconstruction_mse is not None:
             error, nothing = f"{self.reconstruction_mse:.5f}", f"{self.mean_picture_mse:.5f}"
             lines.append(f"reconstruction error {error} (mean picture: {nothing}) over these frames, pixels in [0, 1]")
-        if self.picture is not None:
-            lines.append(f"picture: {self.picture}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *([f"page: {self.page}"] if self.page else [])])
 
 
 def _share(value: float) -> str:
@@ -93,11 +105,12 @@ def inspect_run(path: Path | str, *, json: Literal[True]) -> dict[str, Any]: ...
 
 
 def inspect_run(path: Path | str, *, json: bool = False) -> str | dict[str, Any]:
-    """Say what the representation of the run at `path` knows of each state factor, and write ``inspect.png`` into the run folder.
+    """Say what the representation of the run at `path` knows of each state factor, and write ``inspect.html`` into the run folder.
 
     Returns text for the terminal, or with `json` a dict of plain values. Raises `UserError` when the run has no practice data.
     """
     from gcrl import load
+    from gcrl.report.inspection import write_inspection
 
     path = Path(path)
     run = load(path)
@@ -105,14 +118,16 @@ def inspect_run(path: Path | str, *, json: bool = False) -> str | dict[str, Any]
     if not file.is_file():
         raise UserError(f"'{path}' holds no practice.h5; expected a run that has practised at least one epoch")
     environment = run.environment()
-    try:
-        names = list(environment.factors)
-    finally:
-        environment.close()
+    environment.close()
     generator = np.random.default_rng([int(run.settings.seed), 11])  # a look must not depend on, or disturb, the run's own streams
-    found = inspect_representation(
-        run.representation, read_sample(file, run.representation.keys, generator), names, generator, path / "inspect.png"
-    )
+    sample = read_sample(file, run.representation.keys, generator)
+    latents = encode(run.representation, sample.observations)
+    found = inspect_representation(run.representation, sample, latents, list(environment.factors), generator)
+    routes, found.hindsight = read_routes(file, run.representation, getattr(environment, "success", None))
+    if routes:
+        found.follows, found.routes = follows(routes), len(routes)
+    write_inspection(path / PAGE, path, run.representation, found, sample, latents, routes, list(environment.factors), generator)
+    found.page = str(path / PAGE)
     return asdict(found) if json else found.text()
 
 
@@ -136,64 +151,60 @@ def read_sample(file: Path, keys: Sequence[str], generator: np.random.Generator,
     return Sample(observations, factors, owners)
 
 
+def encode(representation: Representation, observations: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    """Return (n, d) latents of observations {key: (n, ...)}, a few hundred at a time."""
+    taken = {key: observations[key] for key in representation.keys}
+    count = len(next(iter(taken.values())))
+    parts = [representation.encode({key: values[at : at + 256] for key, values in taken.items()}) for at in range(0, count, 256)]
+    return np.concatenate(parts)
+
+
+def read_routes(file: Path, representation: Representation, success: Success | None) -> tuple[list[Route], bool]:
+    """Return up to `ROUTES` episodes as distances that are left at every frame, and whether toward where they ended (hindsight).
+
+    Toward goals that were reached, by `success`, and not from the start; with fewer than four of those toward the last frame of the
+    episodes that moved farthest.
+    """
+    with Reader(file) as reader:
+        starts, ends = reader.starts, reader.starts + reader.lengths
+        begun, ended = (reader.read("achieved_goal", rows).reshape(len(rows), -1).astype(np.float64) for rows in (starts, ends))
+        scale = np.maximum(ended.std(axis=0), 1e-9)
+        goals = np.asarray(reader.file["goals/achieved"][: len(reader)], np.float64).reshape(len(reader), -1)
+        known = np.isfinite(goals).all(axis=1)
+        reached = np.zeros(len(reader), np.bool_)
+        if success is not None and known.any() and goals.shape == ended.shape:
+            reached[known] = success(ended[known], goals[known]) & ~success(begun[known], goals[known])
+        by_image = "image" in representation.keys
+        hindsight = int(reached.sum()) < 4 or (by_image and not reader.header.image_goal)
+        moved = np.linalg.norm((ended - begun) / scale, axis=1)
+        chosen = np.argsort(-np.where(reached, moved, moved if hindsight else -1.0), kind="stable")[:ROUTES]
+        routes = []
+        for episode in chosen[moved[chosen] > 0]:
+            rows = np.arange(starts[episode], ends[episode] + 1)
+            latents = encode(representation, {key: reader.read(key, rows) for key in representation.keys})
+            factors = reader.read("achieved_goal", rows).reshape(len(rows), -1) / scale
+            if hindsight:
+                routes.append(path(latents, latents[-1], factors, factors[-1]))
+                continue
+            if not reached[episode]:
+                continue
+            images = {"image": reader.goal("image", np.array([episode]))} if by_image else {}
+            goal = representation.encode(images)[0] if by_image else reader.goal("params", np.array([episode]))[0]
+            routes.append(path(latents, np.asarray(goal, np.float32), factors, goals[episode] / scale))
+    return routes, hindsight
+
+
 def inspect_representation(
-    representation: Representation, sample: Sample, names: Sequence[str], generator: np.random.Generator, picture: Path | None = None
+    representation: Representation, sample: Sample, latents: NDArray[np.float32], names: Sequence[str], generator: np.random.Generator
 ) -> Inspection:
-    """Probe `representation` on `sample`; where frames are pictures, also draw reconstructions and neighbours into `picture`."""
-    observations = {key: sample.observations[key] for key in representation.keys}
-    latents = np.concatenate(
-        [representation.encode({k: v[at : at + 256] for k, v in observations.items()}) for at in range(0, len(sample.episodes), 256)]
-    )
+    """Probe `latents` (n, d) of `sample`; where frames are pictures that `representation` can draw, say how well it does."""
     table = probe(latents, sample.factors, names, generator, sample.episodes)
     found = Inspection(table, int(latents.shape[1]), len(latents), len(np.unique(sample.episodes)))
-    images = sample.observations.get("image")
-    if images is None:
-        return found
-    decode = getattr(representation, "decode", None)
-    shown = np.unique(np.linspace(0, len(images) - 1, SHOWN).astype(int))
-    rows: list[tuple[str, NDArray[np.uint8]]] = [("frame", images[shown])]
-    if decode is not None:
+    images, decode = sample.observations.get("image"), getattr(representation, "decode", None)
+    if images is not None and decode is not None:
         sums, mean = 0.0, images.mean(axis=0) / 255
         for at in range(0, len(images), 256):
             sums += float(np.square(decode(latents[at : at + 256]) / 255.0 - images[at : at + 256] / 255.0).mean(axis=(1, 2, 3)).sum())
         found.reconstruction_mse = sums / len(images)
         found.mean_picture_mse = float(np.mean([np.square(image / 255 - mean).mean() for image in images]))
-        rows.append(("reconstruction", decode(latents[shown])))
-    rows += [(f"neighbour {rank + 1}", images[near]) for rank, near in enumerate(_neighbours(latents, sample.episodes, shown))]
-    if picture is not None:
-        _draw(rows, picture)
-        found.picture = str(picture)
     return found
-
-
-def _neighbours(latents: NDArray[Any], episodes: NDArray[np.int64], shown: NDArray[Any], count: int = 3) -> NDArray[np.int64]:
-    """Return (count, m) rows nearest in latent space to the rows `shown` (m,), one per other episode."""
-    out = []
-    for row in shown:
-        order = np.argsort(np.square(latents - latents[row]).sum(axis=1), kind="stable")
-        order = order[episodes[order] != episodes[row]]
-        _, first = np.unique(episodes[order], return_index=True)
-        best = order[np.sort(first)][:count]
-        out.append(np.resize(best if len(best) else [row], count))
-    return np.array(out, dtype=np.int64).T
-
-
-def _draw(rows: Sequence[tuple[str, NDArray[np.uint8]]], path: Path) -> None:
-    """Write labelled rows of pictures as one PNG."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    from gcrl.report.film import enlarge
-
-    pictures = [(label, enlarge(np.asarray(part), 96)) for label, part in rows]
-    height, width = pictures[0][1].shape[1:3]
-    left, gap = 120, 4
-    sheet = Image.new("RGB", (left + len(rows[0][1]) * (width + gap), len(rows) * (height + gap) + gap), (250, 250, 248))
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=14)
-    for r, (label, part) in enumerate(pictures):
-        top = gap + r * (height + gap)
-        draw.text((left - 10, top + height // 2), label, fill=(60, 65, 72), font=font, anchor="rm")
-        for c, picture in enumerate(part):
-            sheet.paste(Image.fromarray(picture), (left + c * (width + gap), top))
-    temporary = path.with_name(f".{path.name}.part")
-    sheet.save(temporary, "PNG")
-    os.replace(temporary, path)
