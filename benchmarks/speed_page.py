@@ -186,10 +186,34 @@ def collecting(found: dict[str, Any]) -> Lines:
     ]
 
 
+def samplers(found: dict[str, Any]) -> Lines:
+    """Milliseconds that 1,000 goals take, at both sizes of the replay."""
+    sizes = sorted({row["states"] for row in found["rows"]})
+    by_name: dict[str, dict[int, dict[str, Any]]] = {}
+    for row in found["rows"]:
+        by_name.setdefault(row["sampler"], {})[row["states"]] = row
+    rows = []
+    for name, at in by_name.items():
+        slowest = max(one["ms"] for one in at.values())
+        cells = [f"{at[size]['ms']:.1f} ({at[size]['low_ms']:.1f} to {at[size]['high_ms']:.1f})" for size in sizes]
+        rows.append(
+            [name, *cells, verdict(slowest, found["required_ms"], False) if name != "commanded" else "draws goals from the simulator"]
+        )
+    return [
+        "## Goal samplers",
+        "",
+        f"{found['goals']:,} goals proposed on Push by state, SAC of 256 x 256 units where values are asked for; CPU time of one thread,",
+        f"medians (with quartiles). Load of the machine at the start: {found['load']:.1f}.",
+        "",
+        *table(["sampler", *(f"{size:,} stored states, ms" for size in sizes), "wanted"], rows),
+    ]
+
+
 SECTIONS: dict[str, Callable[[dict[str, Any]], Lines]] = {
     "env": environments,
     "update": updates,
     "replay": replay,
+    "sampler": samplers,
     "end_to_end": end_to_end,
     "dataset": datasets,
     "collect": collecting,
