@@ -1,4 +1,4 @@
-"""``gcrl check NAME``: does an environment or a goal sampler keep its contract? The command line of the two ``conformance`` modules."""
+"""``gcrl check NAME``: does an environment, a representation or a goal sampler keep its contract? Runs the ``conformance`` modules."""
 
 from __future__ import annotations
 
@@ -7,37 +7,40 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from gymnasium import spaces
+
 import envs
 from envs.conformance import Check, run_checks
 from envs.errors import UserError
 from gcrl.build import build, import_class
 from gcrl.config import load_settings
 from gcrl.overrides import value_of
+from gcrl.settings import Settings
 from goal_samplers import conformance as of_samplers
 from goal_samplers.api import GoalSampler
+from representations import conformance as of_representations
+from representations.api import Representation
 
-SAMPLER = "goal_sampler"
+PARTS = ("representation", "goal_sampler")
 
 
 def check(name: str, overrides: Sequence[str] = (), seed: int = 0) -> dict[str, Any]:
-    """Return {env or goal_sampler: name, ok, checks: [{name, promise, state, problems}]}; state is ok, failed or not claimed.
+    """Return {kind: name, ok, checks: [{name, promise, state, problems}]}; state is ok, failed or not claimed.
 
     Args:
-        name: of an environment, ``module:Class`` or an id of ours or of any Gymnasium goal environment; of a goal sampler,
-            ``module:Class`` or ``goal_sampler=CHOICE``.
-        overrides: its arguments, as ``KEY=VALUE``, ``env.KEY=VALUE`` or ``goal_sampler.KEY=VALUE``.
+        name: of an environment, ``module:Class`` or an id of ours or of any Gymnasium goal environment; of a representation or a goal
+            sampler, ``module:Class``, ``representation=CHOICE`` or ``goal_sampler=CHOICE``.
+        overrides: its arguments, as ``KEY=VALUE``, with ``env.``, ``representation.`` or ``goal_sampler.`` before them or without.
 
     Raises:
         UserError: there is no such class, it lacks methods of the contract, or it cannot be built.
     """
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # one's own modules are found from a shell; last, so that they hide nothing
-    if name.startswith(f"{SAMPLER}=") or (":" in name and _samples(import_class(name, "check"))):
-        choice = name.removeprefix(f"{SAMPLER}=")
-        given = [f"{SAMPLER}.{text.removeprefix(f'{SAMPLER}.')}" for text in overrides]
-        settings = load_settings([f"{SAMPLER}={choice}", *given])
-        make = lambda: build(settings.goal_sampler, GoalSampler, SAMPLER, seed=seed, device="cpu")  # noqa: E731
-        return _report(SAMPLER, choice, of_samplers.run_checks(make, seed))
+    kind, choice = _kind(name)
+    if kind != "env":
+        given = [f"{kind}.{text.removeprefix(f'{kind}.')}" for text in overrides]
+        return _report(kind, choice, _of_part(kind, load_settings([f"{kind}={choice}", *given]), seed))
     env = envs.make(name, **_arguments(overrides))
     try:
         return _report("env", name, run_checks(env, seed))
@@ -45,8 +48,28 @@ def check(name: str, overrides: Sequence[str] = (), seed: int = 0) -> dict[str, 
         env.close()
 
 
-def _samples(cls: type[Any]) -> bool:
-    return hasattr(cls, "sample") and not hasattr(cls, "reset")
+def _kind(name: str) -> tuple[str, str]:
+    """Return what `name` names (env, representation or goal_sampler) and its choice: by its prefix, or by the methods of its class."""
+    prefix, equals, choice = name.partition("=")
+    if equals and prefix in PARTS:
+        return prefix, choice
+    if ":" in name:
+        cls = import_class(name, "check")
+        if hasattr(cls, "encode") and not hasattr(cls, "reset"):
+            return "representation", name
+        if hasattr(cls, "sample") and not hasattr(cls, "reset"):
+            return "goal_sampler", name
+    return "env", name
+
+
+def _of_part(kind: str, settings: Settings, seed: int) -> Iterable[Check]:
+    if kind == "goal_sampler":
+        return of_samplers.run_checks(lambda: build(settings.goal_sampler, GoalSampler, kind, seed=seed, device="cpu"), seed)
+
+    def make(space: spaces.Dict) -> Any:
+        return build(settings.representation, Representation, kind, observation_space=space, seed=seed, device="cpu")
+
+    return of_representations.run_checks(make, seed)
 
 
 def _report(kind: str, name: str, outcomes: Iterable[Check]) -> dict[str, Any]:
@@ -73,7 +96,7 @@ def as_text(report: dict[str, Any]) -> str:
     passed = sum(row["state"] == "ok" for row in report["checks"])
     skipped = len(report["checks"]) - failed - passed
     unclaimed = f", {skipped} not claimed{' by its capabilities' if 'env' in report else ''} (-)" if skipped else ""
-    name = report.get("env", report.get(SAMPLER))
+    name = next(report[kind] for kind in ("env", *PARTS) if kind in report)
     return "\n".join([*lines, f"{name}: {passed} ok, {failed} failed{unclaimed}"])
 
 

@@ -132,12 +132,14 @@ def _parser() -> argparse.ArgumentParser:
         added = verb(name, do, summary)
         added.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=f"env=NAME {keys} out=FILE, ...; see docs/{page}.md")
         added.add_argument("--json", action="store_true", help="print one JSON object")
-    added = verb("check", _check, "check that an environment or a goal sampler keeps its contract")
-    added.add_argument("name", metavar="MODULE:CLASS", help="a class of your own, an environment's id, or goal_sampler=CHOICE")
+    added = verb("check", _check, "check that an environment, a representation or a goal sampler keeps its contract")
+    added.add_argument(
+        "name", metavar="MODULE:CLASS", help="a class of your own, an environment's id, representation=CHOICE or goal_sampler=CHOICE"
+    )
     added.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="its arguments")
     added.add_argument("--json", action="store_true", help="print one JSON object")
-    added = verb("new", _new, "write a goal sampler of your own and its test into this folder, to start from")
-    added.add_argument("kind", metavar="KIND", help="sampler")
+    added = verb("new", _new, "write a goal sampler, representation or environment of your own and its test, to start from")
+    added.add_argument("kind", metavar="KIND", help="sampler, representation or env")
     added.add_argument("name", metavar="NAME", help="such as my_sampler: the module's; its class is MySampler")
     add_verbs(verb("data", None, "look at datasets, check, merge, split, export and import them"))
     added = verb("list", _list, "show what there is to choose from")

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import copy
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from envs.conformance import Check
 from envs.errors import UserError
 from goal_samplers.api import GoalContext, Goals, GoalSampler
-from goal_samplers.made_up import BOUND, Frames, made_up, representation_of
+from goal_samplers.made_up import made_up, representation_of
 from goal_samplers.resample import RowPool
-from representations.api import Representation, Rows
+from representations.api import Representation
+from representations.made_up import BOUND, Shared
+from representations.watch import global_generators, odd_leaves, touched
 
 Make = Callable[[], Any]
-PLAIN = (int, float, str, bool, np.ndarray, np.generic, torch.Tensor)
 FAR = 3 * BOUND  # kernels of a density reach over the edge of the goal space, but not this far
 COUNTS = (1, 7, 300)
 
@@ -62,16 +60,6 @@ def _wants_pictures(sampler: Any) -> bool:
         sampler.check(representation_of(2, True))
         return True
     return False
-
-
-class _Shared(Frames):
-    """Draws rows in order and gives views of them, as a replay of someone else might: what is written there is changed for everybody."""
-
-    def sample_rows(self, n: int, generator: np.random.Generator) -> Rows:
-        return np.arange(n) if n <= self.size else super().sample_rows(n, generator)
-
-    def read(self, key: str, rows: Rows) -> NDArray[Any]:
-        return self.columns[key][: len(rows)] if np.array_equal(rows, np.arange(len(rows))) else super().read(key, rows)
 
 
 def _checked(make: Make, pictures: bool) -> Make:
@@ -142,7 +130,7 @@ def _needs(make: Make, represent: Callable[..., Representation], seed: int) -> I
 
 
 def _randomness(make: Make, represent: Callable[..., Representation], seed: int) -> Iterator[str]:
-    before = _global_generators()
+    before = global_generators()
     drawn = []
     for _ in range(2):
         sampler, context = make(), made_up(represent(), seed=seed)
@@ -150,16 +138,15 @@ def _randomness(make: Make, represent: Callable[..., Representation], seed: int)
         drawn.append(_params(sampler.sample(context, 20), context))
     if not np.array_equal(drawn[0], drawn[1]):
         yield "randomness: the same context.generator gave other goals; expected it to be the only source of randomness"
-    for name, state in _global_generators().items():
-        if state != before[name]:
-            yield f"randomness: it drew from the global generator of {name}; expected context.generator alone"
+    for name in touched(before):
+        yield f"randomness: it drew from the global generator of {name}; expected context.generator alone"
 
 
 def _reading(make: Make, represent: Callable[..., Representation], seed: int) -> Iterator[str]:
     sampler, context = make(), made_up(represent(), seed=seed)
     columns = context.experience.columns  # type: ignore[attr-defined]
     kept = copy.deepcopy(columns)
-    context.experience = _Shared(columns)
+    context.experience = Shared(columns)
     _fit(sampler, context)
     sampler.sample(context, 20)
     for key, values in kept.items():
@@ -197,7 +184,7 @@ def _state(make: Make, represent: Callable[..., Representation], seed: int) -> I
     twin = make()
     if hasattr(sampler, "state_dict"):
         state = copy.deepcopy(sampler.state_dict())
-        if odd := [f"{path} ({type(leaf).__name__})" for path, leaf in _leaves(state, "") if not isinstance(leaf, PLAIN)]:
+        if odd := list(odd_leaves(state)):
             yield f"state: state_dict holds {', '.join(odd)}; expected nested dicts of arrays, tensors, numbers and strings"
             return
         twin.load_state_dict(state)
@@ -249,17 +236,3 @@ def _fit(sampler: Any, context: GoalContext) -> Any:
 
 def _params(proposed: Any, context: GoalContext) -> Any:
     return proposed.params if isinstance(proposed, Goals) else context.experience.read("latent", np.asarray(proposed))
-
-
-def _global_generators() -> dict[str, str]:
-    torch_state = torch.get_rng_state().numpy().tobytes().hex()
-    numpy_state = str(np.random.get_state(legacy=False))  # noqa: NPY002
-    return {"random": str(random.getstate()), "numpy.random": numpy_state, "torch": torch_state}
-
-
-def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if not isinstance(tree, dict):
-        yield path or "state", tree
-        return
-    for key, value in tree.items():
-        yield from _leaves(value, f"{path}.{key}" if path else str(key))
