@@ -12,6 +12,7 @@ class Experiment:
     figures: what is tabulated, in order: a name of evaluation.json or of what `benchmarks.learn.measure` adds, or ``GROUP:NAME`` for one of
     a group there (``visited:coverage``, ``offline:success_rate``).
     data: what ``gcrl collect`` is told for the dataset that all arms are given, but those that say ``dataset=`` themselves; (): none.
+    probe: the same for frames on which every run's representation is probed (`benchmarks.probes`); (): none.
     pairs: comparisons (better, worse, figure) that the claim makes; smaller is better where the figure is in `small`.
     """
 
@@ -22,6 +23,7 @@ class Experiment:
     figures: tuple[str, ...] = ("success_rate",)
     pairs: list[tuple[str, str, str]] = field(default_factory=list)
     data: tuple[str, ...] = ()
+    probe: tuple[str, ...] = ()
 
 
 # What is compared of agents that learn from a dataset and then practise.
@@ -55,6 +57,18 @@ RACE_DOOR = {
 }
 NO_HINDSIGHT = ["relabel.rollout=0.5", "relabel.future=0", "relabel.sampler=0.5"]
 SMALL = ("door_angle_error", "puck_distance_m", "block_distance_m", "distance")
+
+REPRESENTATIONS = {
+    "vae": ["representation=vae"],
+    "vae, feature points": ["representation.encoder=points", "representation.centre=true", "representation.first_steps=2500"],
+    "pca": ["representation=pca", "representation.latent_dim=16"],
+    "temporal": ["representation=temporal"],
+    "contrastive": ["representation=contrastive"],
+    "vqvae": ["representation=vqvae"],
+}
+REPRESENTATION_FIGURES = ("success_rate", "probe:r2_puck", "probe:r2_hand", "probe:follows_puck", "probe:follows_hand", "fit_s")
+PUSH_DATA = ("env=push", "policy=noisy-scripted", "noise=0.5", "episodes=400")
+DISTRACTED = "env.distractors=3"
 
 EXPERIMENTS: dict[str, Experiment] = {
     "bitflip": Experiment(
@@ -137,6 +151,24 @@ EXPERIMENTS: dict[str, Experiment] = {
         RACE_DOOR,
         figures=("success_rate", "door_angle_error", "visited:coverage", "visited:entropy"),
         pairs=[("skewfit", arm, figure) for figure in ("success_rate", "visited:entropy") for arm in RACE_DOOR if arm != "skewfit"],
+    ),
+    "representations": Experiment(
+        "representations",
+        "Representations on Push from pixels: what a linear probe finds, whether distance follows the state, what an agent makes of each.",
+        REPRESENTATIONS,
+        seeds=(1, 2, 3),
+        figures=REPRESENTATION_FIGURES,
+        data=(*PUSH_DATA, "seed=101"),
+        probe=(*PUSH_DATA[:-1], "episodes=100", "seed=102"),
+    ),
+    "representations_distracted": Experiment(
+        "representations",
+        "The same with three tiles that glide over the table, in the data, in what is probed and in what the agent meets.",
+        {arm: [DISTRACTED, *overrides] for arm, overrides in REPRESENTATIONS.items()},
+        seeds=(1, 2, 3),
+        figures=REPRESENTATION_FIGURES,
+        data=(*PUSH_DATA, DISTRACTED, "seed=101"),
+        probe=(*PUSH_DATA[:-1], DISTRACTED, "episodes=100", "seed=102"),
     ),
     "pixels_baseline": Experiment(
         "pixels_baseline",

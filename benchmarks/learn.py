@@ -83,13 +83,13 @@ def twin(name: str, arm: str) -> tuple[str, str] | None:
 
 
 def dataset(name: str, keep: Path) -> list[str]:
-    """Return the override that names an experiment's dataset, made now unless it is there; [] where it has none.
-
-    Raises RuntimeError where it cannot be made.
-    """
+    """Return the override that names an experiment's dataset, made now unless it is there; [] where it has none."""
     wanted = EXPERIMENTS[name].data
-    if not wanted:
-        return []
+    return [f"dataset={collected(name, wanted, keep)}"] if wanted else []
+
+
+def collected(name: str, wanted: tuple[str, ...], keep: Path) -> Path:
+    """Return the file that ``gcrl collect`` made of `wanted`, made now unless it is there. Raises RuntimeError where it cannot be made."""
     path, making, note = (keep / "data" / f"{name}.{ending}" for ending in ("h5", "making.h5", "command"))
     command = "gcrl collect " + " ".join(wanted)
     with MAKING:  # arms side by side want the same one
@@ -102,7 +102,7 @@ def dataset(name: str, keep: Path) -> list[str]:
             note.unlink(missing_ok=True)
             making.replace(path)
             write_atomically(note, command)
-    return [f"dataset={path}"]
+    return path
 
 
 def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
@@ -134,6 +134,10 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
     result = {"experiment": name, "arm": arm, "seed": seed, "jobs_side_by_side": jobs, "resumed": resuming}
     result |= {"data": "gcrl collect " + " ".join(experiment.data)} if experiment.data else {}
     result |= measure(folder, overrides, time.perf_counter() - started)
+    if experiment.probe:
+        from benchmarks.probes import probed
+
+        result |= probed(folder, collected(f"{name}.probe", experiment.probe, keep))
     return save(target, result)
 
 
