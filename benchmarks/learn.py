@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -90,7 +91,8 @@ def dataset(name: str, keep: Path) -> list[str]:
 
 def collected(name: str, wanted: tuple[str, ...], keep: Path) -> Path:
     """Return the file that ``gcrl collect`` made of `wanted`, made now unless it is there. Raises RuntimeError where it cannot be made."""
-    path, making, note = (keep / "data" / f"{name}.{ending}" for ending in ("h5", "making.h5", "command"))
+    # another process that wants it too makes one of its own, and the last one stays
+    path, making, note = (keep / "data" / f"{name}.{ending}" for ending in ("h5", f"{os.getpid()}.h5", "command"))
     command = "gcrl collect " + " ".join(wanted)
     with MAKING:  # arms side by side want the same one
         if not (path.exists() and note.exists() and note.read_text() == command):

@@ -100,7 +100,7 @@ def require_values(sampler: GoalSampler, agent: Agent) -> None:
 
 def build_replay(settings: Settings, env: TaskEnv, representation: Representation, *, horizon: int = 0, capacity: int = 0) -> Replay:
     """Return an empty replay of `capacity` rows (0: ``practice.capacity``) for episodes of up to `horizon` steps (0: the environment's)."""
-    return Replay(
+    replay = Replay(
         env.observation_space,
         env.action_space,
         horizon=horizon or env.horizon,
@@ -110,6 +110,8 @@ def build_replay(settings: Settings, env: TaskEnv, representation: Representatio
         image_goal=env.capabilities.images,
         latent_key=getattr(representation, "stored_as", ""),
     )
+    replay.in_scene = getattr(representation, "in_scene", None)
+    return replay
 
 
 def inference_settings(settings: Settings) -> Settings:

@@ -72,7 +72,7 @@ def as_goals(env: TaskEnv, representation: Representation, goal_set: GoalSet) ->
     """Encode commanded goals (pictures are rendered where the representation looks at pictures).
 
     Raises:
-        UserError: the representation needs pictures of goals that the environment cannot draw.
+        UserError: the representation needs pictures of goals that the environment cannot draw, or reads what goals do not have.
     """
     images = goal_set.images
     if images is None and "image" in representation.keys:
@@ -82,4 +82,7 @@ def as_goals(env: TaskEnv, representation: Representation, goal_set: GoalSet) ->
     observations: dict[str, NDArray[Any]] = {"achieved_goal": np.asarray(goal_set.achieved, np.float32)}
     if images is not None:
         observations["image"] = images
+    if missing := [key for key in representation.keys if key not in observations]:
+        name = type(representation).__name__
+        raise UserError(f"{name} reads '{missing[0]}', which goals do not have; expected one that reads {' or '.join(observations)}")
     return Goals(representation.encode(observations), np.full(len(goal_set), -1, np.int64), images, goal_set.achieved, goal_set.starts)

@@ -23,7 +23,8 @@ class Relabel:
     rollout: the goal that the episode was after; where it had none (random warm-up), a stored frame drawn uniformly. future: an
     achieved goal of the same episode, uniform over rows t+1 to T. final: the episode's last achieved goal (row T). next: row t+1.
     sampler: a goal from the pool. geometric: a frame of the same episode, row t+k with k drawn geometrically with mean 1/(1-discount),
-    at most T (OGBench, Park et al. 2024, app. C). random: a stored frame drawn uniformly.
+    at most T (OGBench, Park et al. 2024, app. C). Imagined goals of the sampler are put into the scene of the transition where the
+    representation can (CC-RIG, Nair et al. 2019). random: a stored frame drawn uniformly.
     Stratified: of n rows, a share f takes n·f, rounded up or down at random so that the expectation is exact.
     name: the configuration group, for errors. Raises `UserError` naming a fraction that is negative or a sum that is not 1.
     """
@@ -95,6 +96,9 @@ class Relabel:
             chosen = generator.integers(0, len(pool), size=sampler.stop - sampler.start)
             params[sampler], sources[sampler] = pool.params.take(chosen, axis=0), pool.rows.take(chosen)
             achieved[sampler] = pool.achieved.take(chosen, axis=0)
+            if replay.in_scene is not None:
+                imagined = sampler.start + np.flatnonzero(pool.rows.take(chosen) < 0)
+                params[imagined] = replay.in_scene(params[imagined], replay.read("latent", rows[imagined]))
 
         def draw() -> NDArray[np.uint8]:
             images = replay.read("image", np.maximum(sources, 0))

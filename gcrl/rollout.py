@@ -76,6 +76,7 @@ def rollout(
     watch: Callable[[int, int, TaskEnv], None] = lambda episode, step, env: None,
     limits: NDArray[np.int64] | None = None,
     stop_on_abort: bool = False,
+    begin: Callable[[NDArray[np.int64], Mapping[str, NDArray[Any]]], None] = lambda wave, observations: None,
 ) -> Episodes:
     """Run one episode per goal, `len(envs)` at a time, and return them as padded arrays.
 
@@ -92,6 +93,8 @@ def rollout(
         limits: (n,) steps after which each episode is broken off, at most the horizon; the horizon by default.
         stop_on_abort: nothing moves any more once a robot has aborted an episode (``info["aborted"]`` of its step): what was going on
             ends there, and only the episodes that were begun are returned. Otherwise the next episode's reset goes on.
+        begin: called with the episodes that begin (m,) and the first observations of all simulators {key: (K, ...)}; it may still change
+            the parameters and pictures of these episodes' goals, in place.
 
     Raises:
         UserError: `act` returned actions of the wrong shape.
@@ -117,10 +120,9 @@ def rollout(
                 recorded[key][episode, 0] = observation[key]
             watch(episode, 0, envs[slot])
         alive = np.ones(len(wave), bool)
+        begin(wave, _stacked(current, width))
         for step in range(horizon):
-            padded = current + [current[-1]] * (width - len(wave))
-            batch = {key: np.stack([observation[key] for observation in padded]) for key in padded[0]}
-            chosen = np.asarray(act(batch, goals.params[rows], generators, step))
+            chosen = np.asarray(act(_stacked(current, width), goals.params[rows], generators, step))
             if chosen.shape != (width, *actions.shape[2:]):
                 raise UserError(f"actions of shape {chosen.shape} for {width} simulators; expected {(width, *actions.shape[2:])}")
             for slot, episode in enumerate(wave.tolist()):
@@ -154,3 +156,9 @@ def rollout(
         recorded, actions, terminated, lengths, np.asarray(seeds), params, sources, images, achieved, aborted=tuple(aborted)
     )
     return episodes.first(n)
+
+
+def _stacked(observations: Sequence[Mapping[str, Any]], width: int) -> dict[str, NDArray[Any]]:
+    """Return observations as one batch {key: (width, ...)}, the last one repeated as often as there are too few."""
+    padded = [*observations, *[observations[-1]] * (width - len(observations))]
+    return {key: np.stack([observation[key] for observation in padded]) for key in padded[0]}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gcrl.behaviours import GoExplore
 from gcrl.episodes import Episodes
@@ -18,6 +20,8 @@ from gcrl.request import EvaluationOrder, Request
 from gcrl.rollout import Act, RandomActions, rollout
 from gcrl.settings import Settings
 from goal_samplers.api import Goals
+
+Begin = Callable[[NDArray[np.int64], Mapping[str, NDArray[Any]]], None]
 
 
 @dataclass
@@ -60,7 +64,8 @@ class World:
             if request.explore == "policy" and self.settings.practice.go_explore:
                 act = self.go_explore(act, request.goals)
             keep = lambda episode: bool(request.keep[episode])  # noqa: E731
-            episodes = rollout(self.envs, act, request.goals, request.seeds, keep, stop_on_abort=stop)
+            goals, begin = self.into_scenes(request.goals)
+            episodes = rollout(self.envs, act, goals, request.seeds, keep, stop_on_abort=stop, begin=begin)
             aborted = episodes.aborted
             episodes.epoch, episodes.provenance = request.epoch, "practice" if request.explore == "policy" else "random"
             if self.settings.practice.reset_every != 1 and self.envs[0].capabilities.state:
@@ -80,6 +85,24 @@ class World:
         if explore == "policy":
             return lambda observations, goals, generators, step: self.policy.act(observations, goals, generators)
         return lambda observations, goals, generators, step: self.policy.act(observations, self.policy.encode(observations), generators)
+
+    def into_scenes(self, goals: Goals) -> tuple[Goals, Begin]:
+        """Return the goals, and what puts those of them that were imagined into the scenes in which their episodes begin (CC-RIG)."""
+        in_scene, decode = (getattr(self.policy.representation, name, None) for name in ("in_scene", "decode"))
+        if in_scene is None:
+            return goals, lambda wave, observations: None
+        images = None if goals.images is None else goals.images.copy()
+        goals = dataclasses.replace(goals, params=goals.params.copy(), images=images)
+
+        def begin(wave: NDArray[np.int64], observations: Mapping[str, NDArray[Any]]) -> None:
+            unknown = goals.achieved is None or np.isnan(goals.achieved[wave].reshape(len(wave), -1)).any(axis=1)
+            imagined = wave[(goals.rows[wave] < 0) & unknown & np.isfinite(goals.params[wave]).all(axis=1)]
+            latents = self.policy.encode(observations)[: len(wave)][np.isin(wave, imagined)]
+            goals.params[imagined] = in_scene(goals.params[imagined], latents)
+            if goals.images is not None and decode is not None and len(imagined):
+                goals.images[imagined] = decode(goals.params[imagined])
+
+        return goals, begin
 
     def go_explore(self, act: Act, goals: Goals) -> Act:
         """Return how to act toward the `goals`, and at random from there on."""

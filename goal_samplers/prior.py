@@ -17,7 +17,7 @@ class Prior:
         """Raise `UserError` where `representation` has no prior to sample."""
         if not hasattr(representation, "prior"):
             name = type(representation).__name__
-            raise UserError(f"goal sampler Prior samples the representation's prior, and {name} has none; expected e.g. VAE or PCA")
+            raise UserError(f"goal sampler Prior samples the representation's prior, and {name} has none; expected e.g. VAE, VQVAE or PCA")
 
     def sample(self, context: GoalContext, n: int) -> Goals:
         """Return `n` imagined goals; raise `UserError` without a prior or before anything is stored."""

@@ -79,12 +79,22 @@ class Decoder(nn.Module):
 ENCODERS: dict[str, type[nn.Module]] = {"conv": Encoder, "points": PointEncoder}
 
 
-class Networks(nn.Module):
-    """Encoder, decoder and mean picture under one roof, so that they share an optimiser and a state; encoder: one of ENCODERS."""
+class PictureNetworks(nn.Module):
+    """Encoder, decoder and mean picture under one roof, so that they share an optimiser and a state."""
+
+    mean: torch.Tensor  # (c, H, W) of the frames of the first fit, where they are centred
+    encoder: nn.Module
+    decoder: Decoder
+
+    def __init__(self, height: int, width: int, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.full((channels, height, width), 0.5))
+
+
+class Networks(PictureNetworks):
+    """What a VAE is made of; encoder: one of ENCODERS."""
 
     def __init__(self, height: int, width: int, channels: int, latent_dim: int, encoder: str = "conv") -> None:
-        super().__init__()
-        self.mean: torch.Tensor
-        self.register_buffer("mean", torch.full((channels, height, width), 0.5))  # of the frames of the first fit
-        self.encoder: nn.Module = ENCODERS[encoder](height, width, channels, latent_dim)
+        super().__init__(height, width, channels)
+        self.encoder = ENCODERS[encoder](height, width, channels, latent_dim)
         self.decoder = Decoder(height, width, channels, latent_dim)

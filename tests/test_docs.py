@@ -23,6 +23,7 @@ from gcrl.goals.make import Arguments as GoalArguments
 from gcrl.goals.make import make_goals
 from gcrl.overrides import choices
 from goal_samplers.conformance import check_sampler
+from representations.made_up import made_up_frames
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {"epochs": 3, "random_epochs": 1, "episodes_per_epoch": 8, "updates_per_epoch": 2, "final_goals": 8, "collector_process": False}
@@ -74,6 +75,14 @@ def test_the_sampler_guides_class_keeps_the_contract_and_its_table_is_complete()
     assert [line for line in checks if not line.startswith("empty")] == []
     text = (ROOT / "docs/goal_samplers.md").read_text(encoding="utf-8")
     assert [choice for choice in choices("goal_sampler") if f"| `{choice}` |" not in text] == []
+
+
+def test_the_representation_guides_fit_runs_and_its_table_is_complete() -> None:
+    names = run(blocks("docs/representations.md")[0], {"__name__": "block"})
+    frames, rng = made_up_frames(), np.random.default_rng(0)
+    assert names["fit"](None, frames, lambda n: frames.sample_rows(n, rng), rng, first=True) == {"frames": 1000.0, "steps": 2000.0}
+    text = (ROOT / "docs/representations.md").read_text(encoding="utf-8")
+    assert [choice for choice in choices("representation") if f"| `{choice}` |" not in text] == []
 
 
 def test_the_sampler_guide_goes_from_an_empty_folder_to_a_race(tmp_path: Path) -> None:
@@ -146,7 +155,7 @@ def test_the_goal_guide_names_every_dataset_and_attribute_of_the_format(tmp_path
 
 COMMANDS = [
     shlex.split(line.partition("  ")[0])
-    for name in ("goals", "datasets", "environments", "real_robot", "goal_samplers")
+    for name in ("goals", "datasets", "environments", "real_robot", "goal_samplers", "representations")
     for line in (text[4:] for text in (ROOT / f"docs/{name}.md").read_text(encoding="utf-8").splitlines() if text.startswith("    gcrl "))
 ]
 

@@ -21,7 +21,17 @@ from representations.identity import Identity
 from representations.pca import PCA
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-QUICK = {"vae": ["first_steps=20", "refit_steps=5", "latent_dim=3"], "identity": [], "pca": [], "pixels": []}
+FEW = ["first_steps=20", "refit_steps=5"]
+QUICK = {
+    "vae": [*FEW, "latent_dim=3"],
+    "context_vae": [*FEW, "z_dim=2", "scene_dim=2"],
+    "vqvae": [*FEW, "codes=16", "prior_steps=10", "prior_refit_steps=5", "prior_width=8", "hidden=8"],
+    "temporal": [*FEW, "hidden=[16]"],
+    "contrastive": [*FEW, "hidden=[16]"],
+    "identity": [],
+    "pca": [],
+    "pixels": [],
+}
 
 
 @pytest.mark.parametrize("choice", QUICK)

@@ -12,12 +12,16 @@ from hypothesis.extra import numpy as arrays
 
 from envs.errors import UserError
 from representations.api import Experience, Representation
+from representations.context_vae import ContextVAE
+from representations.contrastive import Contrastive
 from representations.elbo import kl_to_unit
 from representations.holdout import HoldOut
 from representations.identity import Identity
 from representations.pca import PCA
 from representations.probe import probe
+from representations.temporal import Temporal
 from representations.vae import VAE
+from representations.vqvae import VQVAE
 
 torch.set_num_threads(1)
 SIZE = 32
@@ -79,7 +83,8 @@ def copy_of(vae, **changes):
 
 def test_every_representation_satisfies_the_protocol(memory):
     assert isinstance(memory, Experience)
-    for made in (Identity(SPACE, seed=0, device="cpu"), PCA(SPACE, seed=0, device="cpu"), VAE(SPACE, seed=0, device="cpu")):
+    for kind in (Identity, PCA, VAE, ContextVAE, VQVAE, Temporal, Contrastive):
+        made = kind(SPACE, seed=0, device="cpu")
         assert isinstance(made, Representation)
         latents = made.encode({key: memory.read(key, np.arange(7)) for key in made.keys})
         assert latents.shape == (7, made.latent_dim)

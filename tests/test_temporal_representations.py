@@ -1,0 +1,537 @@
+"""Representations that learn from time, and frozen features: what their distances follow, and what they do with little to learn from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from scipy.stats import spearmanr
+from test_representations import Memory, draw_from
+from torch import nn
+
+from envs.errors import UserError
+from representations.api import Representation
+from representations.contrastive import Contrastive
+from representations.frozen import Frozen
+from representations.holdout import HoldOut
+from representations.shift import random_shift
+from representations.temporal import Temporal
+from representations.windows import Windows, training_starts
+
+torch.set_num_threads(1)
+SIZE = 32
+SPACE = spaces.Dict(
+    {
+        "image": spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8),
+        "observation": spaces.Box(-9.0, 9.0, (6,)),
+        "achieved_goal": spaces.Box(-9.0, 9.0, (2,)),
+        "touch": spaces.MultiBinary(3),
+    }
+)
+
+# a U of 21 cells: two arms of ten, joined at the bottom, a wall between them
+CELLS = np.array([(x, y) for x in range(3) for y in range(10) if x != 1 or y == 0])
+MOVES = np.array([(1, 0), (-1, 0), (0, 1), (0, -1)])
+FREE = np.pad(np.array([[x != 1 or y == 0 for y in range(10)] for x in range(3)]), 1)
+PAIRS = np.triu_indices(len(CELLS), 1)
+
+
+def along(cells):
+    """Return how far along the U cells (n, 2) lie: steps between two cells are the difference."""
+    return np.where(cells[:, 0] == 0, 9 - cells[:, 1], np.where(cells[:, 0] == 1, 10, 11 + cells[:, 1]))
+
+
+STEPS = np.abs(along(CELLS)[:, None] - along(CELLS))[PAIRS]
+
+
+def walks(episodes, steps, seed):
+    """Return the cells (episodes * (steps + 1), 2) of random walks that keep their direction for three steps or so; walls stop them."""
+    generator = np.random.default_rng(seed)
+    at, move = CELLS[generator.integers(len(CELLS), size=episodes)], generator.integers(4, size=episodes)
+    seen = [at]
+    for _ in range(steps):
+        move = np.where(generator.random(episodes) < 0.3, generator.integers(4, size=episodes), move)
+        new = at + MOVES[move]
+        at = np.where(FREE[new[:, 0] + 1, new[:, 1] + 1][:, None], new, at)
+        seen.append(at)
+    return np.stack(seen, axis=1).reshape(-1, 2)
+
+
+def pictures(cells):
+    """Return pictures of the U with a red robot in it."""
+    images = np.full((len(cells), SIZE, SIZE, 3), 200, np.uint8)
+    images[:, :27, 12:20] = 60
+    for image, (x, y) in zip(images, cells):
+        image[27 - 3 * y : 32 - 3 * y, 2 + 10 * x : 8 + 10 * x] = [200, 30, 30]
+    return images
+
+
+def distracted(cells, seed):
+    """Return states (n, 6): cells and four entries of noise, which vary as much and say nothing."""
+    noise = np.random.default_rng(seed).normal(size=(len(cells), 4)) * 3
+    return np.concatenate([cells, noise], axis=1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def memory():
+    cells = walks(200, 20, seed=0)
+    return Memory(steps=20, image=pictures(cells), achieved_goal=cells.astype(np.float32), observation=distracted(cells, 1))
+
+
+def distances(latents):
+    """Return the distances between all pairs of latents (n, d), in the order of STEPS."""
+    return np.linalg.norm(latents[PAIRS[0]] - latents[PAIRS[1]], axis=1)
+
+
+def agreement(values):
+    return spearmanr(values, STEPS).statistic
+
+
+def fitted(cls, memory, seed=0, **arguments):
+    made = cls(SPACE, seed=seed, device="cpu", **arguments)
+    return made, made.fit(memory, draw_from(memory), np.random.default_rng(1), first=True)
+
+
+@pytest.fixture(scope="module")
+def in_states(memory):
+    return fitted(Temporal, memory, key="achieved_goal", first_steps=600)
+
+
+@pytest.fixture(scope="module")
+def contrast(memory):
+    return fitted(Contrastive, memory, key="observation", first_steps=400)
+
+
+LEARNERS = [(Temporal, {"tau": 0.1}), (Contrastive, {})]
+
+
+# steps between observations
+
+
+def test_temporal_distance_is_the_number_of_steps_where_the_states_own_distance_misleads(in_states):
+    made, metrics = in_states
+    found = distances(made.encode({"achieved_goal": CELLS}))
+    assert agreement(distances(CELLS)) < 0.6
+    assert agreement(found) > 0.95
+    near = STEPS <= 8  # far ones level off, by discounting and because few minibatches have passed
+    assert 0.8 < np.median(found[near] / STEPS[near]) < 1.3
+    assert metrics["steps_spearman"] > 0.35  # of walks that turn round, whose steps are not the least number
+    assert 0.2 < metrics["step_distance"] < 0.6  # walls stop two thirds of the steps
+
+
+def test_of_a_picture_the_distance_is_steps_too(memory):
+    images = pictures(CELLS)
+    assert agreement(distances(images.reshape(len(images), -1).astype(float))) < 0.6
+    for encoder, steps, lr in (("conv", 150, 1e-3), ("points", 300, 2e-3)):
+        made, _ = fitted(Temporal, memory, encoder=encoder, first_steps=steps, batch_size=64, lr=lr, tau=0.05)
+        assert agreement(distances(made.encode({"image": images}))) > 0.8, encoder
+
+
+def test_a_lower_expectile_counts_detours(memory, in_states):
+    lower, _ = fitted(Temporal, memory, key="achieved_goal", first_steps=600, expectile=0.5)
+    least, mean = (distances(made.encode({"achieved_goal": CELLS})) for made in (in_states[0], lower))
+    assert np.median(mean / least) > 1.3
+
+
+def test_distances_level_off_where_discounting_says(memory):
+    made, _ = fitted(Temporal, memory, key="achieved_goal", first_steps=400, discount=0.7)
+    found = distances(made.encode({"achieved_goal": CELLS}))
+    for steps in range(1, 7):
+        assert np.median(found[steps == STEPS]) == pytest.approx((1 - 0.7**steps) / (1 - 0.7), rel=0.3), steps
+    assert found.max() < 1.3 / (1 - 0.7)
+
+
+# neighbours in time
+
+
+def nearer(latents, cells, steps, generator):
+    """Return how often a frame `steps` later is nearer than a random frame of the same walks of 21 frames."""
+    here = np.flatnonzero(np.arange(len(cells)) % 21 < 21 - steps)
+    other = generator.permutation(here)
+    near = np.linalg.norm(latents[here] - latents[here + steps], axis=1)
+    far = np.linalg.norm(latents[here] - latents[other], axis=1)
+    return (near < far).mean() + (near == far).mean() / 2
+
+
+def test_contrastive_neighbours_are_neighbours_in_time_on_new_walks(contrast):
+    made, metrics = contrast
+    cells = walks(40, 20, seed=9)
+    states = distracted(cells, 8)
+    latents = made.encode({"observation": states})
+    for steps, least in ((1, 0.9), (3, 0.85)):
+        assert nearer(latents, cells, steps, np.random.default_rng(0)) > least
+        assert nearer(states, cells, steps, np.random.default_rng(0)) < least - 0.1
+    assert metrics["nearer"] > 0.85
+    assert 0.7 < metrics["near_distance"] < 1.5
+
+
+def test_contrastive_distance_leaves_noise_out_and_goes_round_the_wall(contrast):
+    latents = np.mean([contrast[0].encode({"observation": distracted(CELLS, seed)}) for seed in range(8)], axis=0)
+    assert agreement(distances(latents)) > 0.85
+    one = contrast[0].encode({"observation": distracted(CELLS, 0)})
+    assert np.linalg.norm(one - latents, axis=1).mean() < 0.5 * distances(latents).mean()
+
+
+@pytest.mark.parametrize("arguments", [{"shift": 1}, {"encoder": "points", "lr": 2e-3}])
+def test_contrastive_works_on_pictures(memory, arguments):
+    made, metrics = fitted(Contrastive, memory, first_steps=150, batch_size=64, **arguments)
+    assert metrics["nearer"] > 0.8
+    assert agreement(distances(made.encode({"image": pictures(CELLS)}))) > 0.75
+
+
+def test_a_shift_moves_each_picture_by_whole_pixels_and_repeats_the_edge():
+    given = torch.rand(50, 3, 6, 5)
+    padded = nn.functional.pad(given, (2, 2, 2, 2), mode="replicate")
+    moved = random_shift(given, 2, torch.Generator().manual_seed(0))
+    places = set()
+    for before, after in zip(padded, moved):
+        found = [(y, x) for y in range(5) for x in range(5) if torch.equal(before[:, y : y + 6, x : x + 5], after)]
+        assert len(found) == 1
+        places.update(found)
+    assert len(places) > 15
+    assert torch.equal(random_shift(given, 0, torch.Generator()), given)
+
+
+# what both have in common
+
+
+@pytest.mark.parametrize(("cls", "arguments"), LEARNERS)
+@pytest.mark.parametrize("key", ["image", "achieved_goal"])
+def test_the_same_seed_gives_the_same_bits_and_torchs_global_generator_is_left_alone(memory, cls, arguments, key):
+    latents = []
+    for noise, seed in ((1, 7), (2, 7), (1, 8)):
+        torch.manual_seed(noise)
+        before = torch.get_rng_state()
+        made, _ = fitted(cls, memory, seed=seed, key=key, first_steps=4, **arguments)
+        latents.append(made.encode({key: memory.read(key, np.arange(9))}))
+        assert torch.equal(torch.get_rng_state(), before)
+    np.testing.assert_array_equal(latents[0], latents[1])
+    assert not np.array_equal(latents[0], latents[2])
+
+
+@pytest.mark.parametrize(("cls", "arguments"), LEARNERS)
+@pytest.mark.parametrize("key", ["image", "achieved_goal"])
+def test_a_restored_one_goes_on_bit_for_bit(memory, cls, arguments, key):
+    made, _ = fitted(cls, memory, key=key, first_steps=5, refit_steps=5, **arguments)
+    twin = cls(SPACE, seed=9, device="cpu", key=key, refit_steps=5, **arguments)
+    twin.load_state_dict(made.state_dict())
+    frames = {key: memory.read(key, np.arange(20))}
+    before = made.encode(frames)
+    np.testing.assert_array_equal(twin.encode(frames), before)
+    for one in (made, twin):
+        one.fit(memory, draw_from(memory, 5), np.random.default_rng(5), first=False)
+    np.testing.assert_array_equal(twin.encode(frames), made.encode(frames))
+    assert not np.array_equal(made.encode(frames), before)
+
+
+@pytest.mark.parametrize(("cls", "arguments"), LEARNERS)
+def test_altered_weights_are_refused_by_name(memory, cls, arguments):
+    made = cls(SPACE, key="achieved_goal", **arguments)
+    state = made.state_dict()
+    del state["network"]["mean"]
+    with pytest.raises(UserError, match=f"{cls.__name__} has no 'mean'"):
+        made.load_state_dict(state)
+    with pytest.raises(UserError, match="'network'"):
+        made.load_state_dict({})
+
+
+@pytest.mark.parametrize(("cls", "arguments"), LEARNERS)
+def test_a_refit_of_no_steps_only_measures(memory, cls, arguments):
+    made, _ = fitted(cls, memory, key="achieved_goal", first_steps=3, refit_steps=0, **arguments)
+    before = made.state_dict()
+    metrics = made.fit(memory, draw_from(memory), np.random.default_rng(0), first=False)
+    assert metrics["fit_steps"] == 0
+    assert len(metrics) > 1
+    for name, weight in made.state_dict()["network"].items():
+        assert torch.equal(weight, before["network"][name])
+
+
+@pytest.mark.parametrize(("cls", "arguments"), LEARNERS)
+@pytest.mark.parametrize("key", ["image", "achieved_goal"])
+@pytest.mark.parametrize(("episodes", "steps", "same"), [(1, 1, False), (1, 12, False), (2, 1, False), (30, 1, False), (5, 4, True)])
+def test_little_or_dull_experience_is_fitted_without_a_fuss(cls, arguments, key, episodes, steps, same):
+    cells = np.zeros((episodes * (steps + 1), 2), np.int64) if same else walks(episodes, steps, seed=2)
+    memory = Memory(steps=steps, image=pictures(cells), achieved_goal=cells.astype(np.float32))
+    made, metrics = fitted(cls, memory, key=key, first_steps=3, **arguments)
+    assert metrics["fit_steps"] >= 1
+    assert np.isfinite(list(metrics.values())).all()
+    assert np.isfinite(made.encode({key: memory.read(key, np.arange(len(cells)))})).all()
+
+
+@pytest.mark.parametrize(("cls", "arguments"), LEARNERS)
+def test_episodes_without_a_step_are_refused(cls, arguments):
+    with pytest.raises(UserError, match=f"{cls.__name__} learns from frames that follow each other"):
+        fitted(cls, Memory(steps=0, achieved_goal=np.zeros((5, 2), np.float32)), key="achieved_goal", **arguments)
+
+
+def test_a_state_entry_that_hardly_moved_at_first_does_not_drown_the_others_later():
+    cells = np.concatenate([walks(20, 9, seed=0)[:, :1], np.full((200, 1), 0.5)], axis=1).astype(np.float32)
+    cells[::7, 1] += 1e-4
+    made, _ = fitted(Temporal, Memory(steps=9, achieved_goal=cells), key="achieved_goal", first_steps=20)
+    moved = made.encode({"achieved_goal": np.array([[1.0, 0.5], [1.0, 0.6], [2.0, 0.5]])})
+    assert np.linalg.norm(moved[1] - moved[0]) < 5 * np.linalg.norm(moved[2] - moved[0])
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(9, 300), st.integers(0, 2**31))
+def test_a_rows_bits_do_not_depend_on_the_company_it_is_encoded_in(many, seed):
+    generator = np.random.default_rng(seed)
+    images = generator.integers(0, 255, (many, SIZE, SIZE, 3), dtype=np.uint8)
+    part = generator.permutation(many)[: int(generator.integers(9, many + 1))]
+    for made, given_ in ((PICTURED, {"image": images}), (STATED, {"achieved_goal": images[:, 0, 0, :2].astype(np.float64)})):
+        whole = made.encode(given_)
+        np.testing.assert_array_equal(made.encode({key: value[part] for key, value in given_.items()}), whole[part])
+        few = {key: value[:5] for key, value in given_.items()}
+        np.testing.assert_array_equal(made.encode({key: value[:1] for key, value in few.items()}), made.encode(few)[:1])
+
+
+PICTURED, STATED = Temporal(SPACE), Contrastive(SPACE, key="achieved_goal")
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments", "words"),
+    [
+        (Temporal, {"key": "imgae"}, "did you mean 'image'"),
+        (Temporal, {"key": "touch"}, "Temporal reads 'touch'; expected pictures"),
+        (Temporal, {"latent_dim": 0}, "latent_dim = 0"),
+        (Temporal, {"discount": 1.0}, "discount = 1.0"),
+        (Temporal, {"expectile": 0.0}, "expectile = 0.0"),
+        (Temporal, {"future": 1.5}, "future = 1.5"),
+        (Temporal, {"tau": 0.0}, "tau = 0.0"),
+        (Temporal, {"hidden": []}, "hidden = "),
+        (Temporal, {"hidden": [8, 0]}, "hidden = 0"),
+        (Temporal, {"encoder": "cov"}, "did you mean 'conv'"),
+        (Temporal, {"lr": float("nan")}, "lr = nan"),
+        (Temporal, {"batch_size": 1}, "batch_size = 1"),
+        (Contrastive, {"reach": 0.5}, "reach = 0.5"),
+        (Contrastive, {"shift": -1}, "shift = -1"),
+        (Contrastive, {"shift": 2, "key": "achieved_goal"}, "moves pictures, but 'achieved_goal' is a state"),
+        (Contrastive, {"batch_size": 1}, "batch_size = 1"),
+        (Contrastive, {"key": "touch"}, "Contrastive reads 'touch'"),
+    ],
+)
+def test_bad_arguments_are_named(cls, arguments, words):
+    with pytest.raises(UserError, match=words):
+        cls(SPACE, **arguments)
+
+
+@pytest.mark.parametrize(("cls", "arguments"), LEARNERS)
+def test_a_diverging_fit_says_so(memory, cls, arguments):
+    with pytest.raises(FloatingPointError, match=f"{cls.__name__}: the loss is not finite"):
+        fitted(cls, memory, key="achieved_goal", first_steps=30, lr=1e30, **arguments)
+
+
+# which frames follow which
+
+
+class Ragged(Memory):
+    """Episodes of the given lengths, stored in a shuffled order with gaps between, as a ring that wrapped has them."""
+
+    def __init__(self, lengths, generator):
+        gaps = generator.integers(0, 3, len(lengths))
+        self._first = np.cumsum(gaps + np.array(lengths) + 1) - np.array(lengths) - 1
+        self._lengths, self._order = np.array(lengths), generator.permutation(len(lengths))
+
+    def episodes(self):
+        return self._first[self._order], self._lengths[self._order]
+
+    def rows(self):
+        return np.concatenate([np.arange(first, first + length + 1) for first, length in zip(self._first, self._lengths)])
+
+    def episode_of(self, rows):
+        return np.searchsorted(self._first, rows, side="right") - 1
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=30), st.sampled_from([1.0, 2.5, 100.0, np.inf]), st.integers(0, 2**31))
+def test_successors_and_later_frames_stay_in_the_episode_and_out_of_the_held_out_ones(lengths, mean, seed):
+    generator = np.random.default_rng(seed)
+    stored = Ragged([*lengths, 3], generator)
+    held_out = HoldOut(stored)
+    drawn = generator.choice(stored.rows(), 200)
+    windows, starts = training_starts(stored, drawn, held_out, "it")
+    later = windows.later(starts, mean, generator)
+    assert len(starts)
+    assert (later > starts).all()
+    assert (stored.episode_of(later) == stored.episode_of(starts)).all()
+    assert np.isin(starts + 1, stored.rows()).all()
+    if mean == 1.0:
+        assert (later == starts + 1).all()
+    held = held_out.rows(generator)
+    # episodes are held out whole here: any drawn row of another episode with a step is something to train on
+    usable = ~np.isin(drawn, held) & (stored._lengths[stored.episode_of(drawn)] > 0)
+    if usable.any():
+        assert len(starts) == usable.sum()
+        assert not np.isin(np.concatenate([starts, later]), held).any()
+
+
+@pytest.mark.parametrize(("mean", "expected"), [(3.0, 3.0), (np.inf, 500.5), (100.0, 100.0)])
+def test_later_frames_lie_as_many_steps_ahead_as_asked(mean, expected):
+    windows = Windows.stored(Memory(steps=1000, column=np.zeros(1001)))
+    rows = np.zeros(4000, np.int64)
+    assert windows.later(rows, mean, np.random.default_rng(0)).mean() == pytest.approx(expected, rel=0.1)
+    # cut off by the end, they are spread over what is left and not heaped on the last frame
+    near_end = windows.later(rows + 990, mean, np.random.default_rng(0))
+    assert (near_end == 1000).mean() < 0.15
+
+
+# frozen features
+
+
+class Features(nn.Module):
+    """Two convolutions; `output` says what is made of them."""
+
+    def __init__(self, width=6, output="maps"):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, width, 5, stride=3), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 3, stride=3)
+        )
+        self.output = output
+
+    def forward(self, pictures):
+        maps = self.layers(pictures)
+        made = {"tuple": (maps, maps), "mean": maps.mean(), "integers": maps.flatten(1).long(), "nan": maps * torch.nan, "one": maps[:1]}
+        return made.get(self.output, maps)
+
+
+class Told:
+    """No network."""
+
+
+MODULE = f"{__name__}:Features"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "features.safetensors"
+    torch.manual_seed(0)
+    module = Features()
+    with torch.no_grad():
+        module(torch.rand(64, 3, SIZE, SIZE))  # running statistics other than zero and one
+    save_file(module.state_dict(), path)
+    return path
+
+
+def frozen(path, **arguments):
+    return Frozen(SPACE, device="cpu", path=str(path), **{"module": MODULE, **arguments})
+
+
+def features_of(path, images):
+    from safetensors.torch import load_file
+
+    module = Features()
+    module.load_state_dict(load_file(path))
+    with torch.no_grad():
+        return module.eval()(torch.as_tensor(images).permute(0, 3, 1, 2) / 255.0).flatten(1).numpy()
+
+
+def test_frozen_distance_is_that_of_the_modules_features_up_to_one_factor(memory, weights):
+    made = frozen(weights, latent_dim=54)  # of 6 x 3 x 3 features, so that nothing is lost
+    assert isinstance(made, Representation)
+    metrics = made.fit(memory, draw_from(memory), np.random.default_rng(0), first=True)
+    assert metrics["explained_variance"] == pytest.approx(1.0, abs=1e-3)
+    assert metrics["held_out_explained_variance"] == pytest.approx(1.0, abs=1e-3)
+    images = pictures(CELLS)
+    ratio = distances(made.encode({"image": images})) / distances(features_of(weights, images))
+    assert ratio.max() < 1.02 * ratio.min()
+    seen = made.encode({"image": memory.read("image", np.arange(memory.size))})
+    assert np.square(seen.std(axis=0)).mean() == pytest.approx(1.0, rel=0.1)
+
+
+def test_more_components_keep_more_and_the_module_stays_as_it_was(memory, weights):
+    made = frozen(weights, latent_dim=4)
+    before = [weight.clone() for weight in made._module.state_dict().values()]
+    few, more = (one.fit(memory, draw_from(memory), np.random.default_rng(0), first=True) for one in (made, frozen(weights, latent_dim=16)))
+    assert 0.3 < few["held_out_explained_variance"] < more["held_out_explained_variance"] < 1.0
+    assert all(torch.equal(one, other) for one, other in zip(before, made._module.state_dict().values()))
+    assert made.encode({"image": pictures(CELLS)}).shape == (len(CELLS), 4)
+
+
+def test_pictures_are_resized_and_normalised_before_the_module_sees_them(weights):
+    made = frozen(weights, resize=16, mean=[0.1, 0.2, 0.3], std=[0.5, 0.5, 2.0], latent_dim=2)
+    seen = []
+    made._module.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    made.encode({"image": np.full((9, SIZE, SIZE, 3), 255, np.uint8)})
+    assert all(part.shape[1:] == (3, 16, 16) for part in seen)
+    np.testing.assert_allclose(seen[0][0, :, 0, 0], [1.8, 1.6, 0.35], rtol=1e-5)
+
+
+def test_frozen_is_restored_bit_for_bit_and_refuses_other_weights(memory, weights, tmp_path):
+    made, twin = frozen(weights), frozen(weights)
+    made.fit(memory, draw_from(memory), np.random.default_rng(0), first=True)
+    images = {"image": pictures(CELLS)}
+    assert not np.array_equal(made.encode(images), twin.encode(images))
+    twin.load_state_dict(made.state_dict())
+    np.testing.assert_array_equal(made.encode(images), twin.encode(images))
+    for one in (made, twin):
+        one.fit(memory, draw_from(memory, 3), np.random.default_rng(3), first=False)
+    np.testing.assert_array_equal(made.encode(images), twin.encode(images))
+    save_file(Features().state_dict(), tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match="not the one that the saved state"):
+        frozen(tmp_path / "other.safetensors").load_state_dict(made.state_dict())
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_frozen_survives_few_or_identical_frames(weights, count):
+    for images in (pictures(np.zeros((count, 2), np.int64)), pictures(CELLS[:count])):
+        few = Memory(steps=count - 1, image=images)
+        made = frozen(weights)
+        metrics = made.fit(few, draw_from(few), np.random.default_rng(0), first=True)
+        assert np.isfinite(list(metrics.values())).all()
+        assert np.isfinite(made.encode({"image": images})).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"path": ""}, "path = ''; expected a .safetensors file"),
+        ({"path": "net.pt"}, "net.pt'; expected a .safetensors file"),
+        ({"path": "none.safetensors"}, "there is no file none.safetensors"),
+        ({"module": ""}, "module = ''; expected the class"),
+        ({"module": "nowhere:Net"}, "cannot import nowhere"),
+        ({"module": f"{__name__}:Featrues"}, "did you mean 'Features'"),
+        ({"module": f"{__name__}:Told"}, "is no torch.nn.Module"),
+        ({"arguments": {"depth": 3}}, "Features.depth=3. fails: TypeError"),
+        ({"arguments": {"width": 7}}, "layers.0.weight' in the saved state of Frozen"),
+        ({"arguments": {"output": "tuple"}}, "returns a tuple"),
+        ({"arguments": {"output": "mean"}}, r"returns a torch.float32 tensor \(\)"),
+        ({"arguments": {"output": "one"}}, r"tensor \(1, 6, 3, 3\) for 2 pictures"),
+        ({"arguments": {"output": "integers"}}, "returns a torch.int64 tensor"),
+        ({"resize": 4}, r"fails on pictures \(2, 3, 4, 4\): RuntimeError.*another resize"),
+        ({"latent_dim": 55}, "latent_dim = 55.*yields 54 features"),
+        ({"mean": [0.5]}, "mean = .0.5.; expected 3 finite numbers"),
+        ({"std": [1.0, 0.0, 1.0]}, "expected numbers above 0"),
+        ({"key": "achieved_goal"}, "uint8"),
+        ({"frames": 1}, "frames = 1"),
+    ],
+)
+def test_frozen_names_what_is_wrong(weights, arguments, words):
+    with pytest.raises(UserError, match=words):
+        frozen(**{"path": weights, **arguments})
+
+
+def test_missing_and_foreign_weights_are_named(weights, tmp_path):
+    state = Features().state_dict()
+    save_file({name: value for name, value in state.items() if name != "layers.3.bias"}, tmp_path / "less.safetensors")
+    save_file(state | {"head.weight": torch.zeros(2)}, tmp_path / "more.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"no weights at all")
+    for name, words in (("less", "has no 'layers.3.bias'"), ("more", "unknown weight 'head.weight'"), ("broken", "cannot read")):
+        with pytest.raises(UserError, match=words):
+            frozen(tmp_path / f"{name}.safetensors")
+
+
+def test_features_that_are_not_finite_stop_the_fit(memory, weights):
+    with pytest.raises(FloatingPointError, match="not finite"):
+        frozen(weights, arguments={"output": "nan"}).fit(memory, draw_from(memory), np.random.default_rng(0), first=True)
+
+
+def test_half_precision_weights_are_read(weights, tmp_path):
+    state = {name: value.bfloat16() if value.is_floating_point() else value for name, value in Features().state_dict().items()}
+    save_file(state, tmp_path / "half.safetensors")
+    latents = frozen(tmp_path / "half.safetensors").encode({"image": pictures(CELLS)})
+    assert latents.dtype == np.float32
+    assert np.isfinite(latents).all()
