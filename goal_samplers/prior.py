@@ -15,9 +15,9 @@ class Prior:
 
     def check(self, representation: Representation) -> None:
         """Raise `UserError` where `representation` has no prior to sample."""
-        if not hasattr(representation, "prior"):
+        if not (hasattr(representation, "prior") and getattr(representation, "imagines", True)):
             name = type(representation).__name__
-            raise UserError(f"goal sampler Prior samples the representation's prior, and {name} has none; expected e.g. VAE, VQVAE or PCA")
+            raise UserError(f"goal sampler Prior samples the representation's prior, and {name} has none; expected e.g. VAE or VQVAE")
 
     def sample(self, context: GoalContext, n: int) -> Goals:
         """Return `n` imagined goals; raise `UserError` without a prior or before anything is stored."""

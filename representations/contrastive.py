@@ -104,7 +104,7 @@ class Contrastive:
     def _step(self, experience: Experience, rows: Rows, later: Rows, noise: torch.Generator) -> torch.Tensor:
         frames = self._network.raw(experience.read(self.keys[0], np.concatenate([rows, later])))
         if self._shift:
-            frames = random_shift(frames, self._shift, noise)
+            frames = random_shift(frames.permute(0, 2, 3, 1), self._shift, noise).permute(0, 3, 1, 2)
         now, then = self._network(frames).chunk(2)
         similarity = _similarity(now, then)
         truth = torch.arange(len(now), device=now.device)

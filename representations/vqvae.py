@@ -87,6 +87,7 @@ class VQVAE:
         self._optimizer = torch.optim.Adam(self._networks.parameters(), lr=lr, fused=True)
         self._grid, self._code_dim = self._networks.grid, code_dim
         self.latent_dim = self._grid[0] * self._grid[1] * code_dim
+        self.imagines = prior_steps > 0  # goal samplers ask before they call `prior`
         self._prior: ScenePrior | None = None
         self._starts: Tokens = np.zeros((0, *self._grid), np.int64)
         if prior_steps:

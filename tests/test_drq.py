@@ -19,12 +19,12 @@ from run_cases import settings as run_settings
 
 from envs.errors import UserError
 from gcrl.agents.api import Batch
-from gcrl.agents.augment import random_shift
 from gcrl.agents.drq import DrQ
 from gcrl.practice import Practice
 from gcrl.replay import Replay
 from goal_samplers.api import Goals
 from representations.pixels import Pixels, as_latents
+from representations.shift import random_shift
 
 SIDE = 24
 WIDTH = SIDE * SIDE * 3

@@ -18,7 +18,6 @@ from representations.api import Representation
 from representations.contrastive import Contrastive
 from representations.frozen import Frozen
 from representations.holdout import HoldOut
-from representations.shift import random_shift
 from representations.temporal import Temporal
 from representations.windows import Windows, training_starts
 
@@ -181,19 +180,6 @@ def test_contrastive_works_on_pictures(memory, arguments):
     made, metrics = fitted(Contrastive, memory, first_steps=150, batch_size=64, **arguments)
     assert metrics["nearer"] > 0.8
     assert agreement(distances(made.encode({"image": pictures(CELLS)}))) > 0.75
-
-
-def test_a_shift_moves_each_picture_by_whole_pixels_and_repeats_the_edge():
-    given = torch.rand(50, 3, 6, 5)
-    padded = nn.functional.pad(given, (2, 2, 2, 2), mode="replicate")
-    moved = random_shift(given, 2, torch.Generator().manual_seed(0))
-    places = set()
-    for before, after in zip(padded, moved):
-        found = [(y, x) for y in range(5) for x in range(5) if torch.equal(before[:, y : y + 6, x : x + 5], after)]
-        assert len(found) == 1
-        places.update(found)
-    assert len(places) > 15
-    assert torch.equal(random_shift(given, 0, torch.Generator()), given)
 
 
 # what both have in common

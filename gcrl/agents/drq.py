@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from envs.errors import UserError
 from gcrl.agents.api import Batch, Floats
-from gcrl.agents.augment import random_shift
 from gcrl.agents.networks import Critics, GaussianActor
 from gcrl.agents.pictures import SMALLEST, PictureEncoder, TrunkedActor, TrunkedCritics
 from gcrl.agents.sac import SAC
 from gcrl.agents.spaces import require_all
+from representations.shift import random_shift
 
 COLOURS = 3
 
