@@ -175,7 +175,7 @@ def _compare(given: argparse.Namespace) -> int:
 
     say = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
     found = compare(given.settings, given.arm, given.jobs, say, command_line(given.settings, given.arm, given.jobs))
-    print(json.dumps(found) if given.json else found["page"])
+    print(_json(found) if given.json else found["page"])
     return 1 if found["failed"] else 0
 
 
@@ -218,7 +218,7 @@ def _inspect(given: argparse.Namespace) -> int:
     _require_run(given.run)
     from gcrl.inspect_run import inspect_run
 
-    print(json.dumps(inspect_run(given.run, json=True)) if given.json else inspect_run(given.run))
+    print(_json(inspect_run(given.run, json=True)) if given.json else inspect_run(given.run))
     return 0
 
 
@@ -270,6 +270,19 @@ def _doctor(given: argparse.Namespace) -> int:
     findings = doctor.examine()
     print(json.dumps(doctor.as_json(findings)) if given.json else doctor.as_text(findings))
     return 0 if doctor.as_json(findings)["ok"] else 1
+
+
+def _json(found: Any) -> str:
+    """Return JSON in which a figure that is not there, NaN, is null."""
+
+    def plain(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {str(key): plain(value) for key, value in node.items()}
+        if isinstance(node, list | tuple):
+            return [plain(value) for value in node]
+        return None if isinstance(node, float) and node != node else node
+
+    return json.dumps(plain(found), allow_nan=False)
 
 
 def _require_run(run: Path) -> None:

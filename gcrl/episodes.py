@@ -71,10 +71,19 @@ class Episodes:
         return int(self.lengths.sum())
 
 
-def share_reached(env: TaskEnv, episodes: Episodes) -> float:
-    """Return the share of the episodes that ended at their goal, by the environment's test; NaN where none has a goal that is known."""
+def share_reached(env: TaskEnv, episodes: Episodes, ever: bool = False) -> float:
+    """Return the share of the episodes that ended at their goal, by the environment's test; NaN where none has a goal that is known.
+
+    ever: that were at it at any time, for episodes that go on to explore from there.
+    """
     if episodes.goal_achieved is None:
         return float("nan")
-    ends = episodes.observations["achieved_goal"][np.arange(len(episodes)), episodes.lengths]
     known = np.isfinite(episodes.goal_achieved).all(axis=-1)
-    return float(np.mean(env.success(ends[known], episodes.goal_achieved[known]))) if known.any() else float("nan")
+    if not known.any():
+        return float("nan")
+    achieved, goals = episodes.observations["achieved_goal"][known], episodes.goal_achieved[known]
+    if ever:  # past an episode's end its last frame is repeated
+        there = env.success(achieved, np.repeat(goals[:, None], achieved.shape[1], axis=1)).any(axis=1)
+    else:
+        there = env.success(achieved[np.arange(len(achieved)), episodes.lengths[known]], goals)
+    return float(np.mean(there))

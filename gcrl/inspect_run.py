@@ -175,7 +175,9 @@ def read_routes(file: Path, representation: Representation, success: Success | N
         if success is not None and known.any() and goals.shape == ended.shape:
             reached[known] = success(ended[known], goals[known]) & ~success(begun[known], goals[known])
         by_image = "image" in representation.keys
-        hindsight = int(reached.sum()) < 4 or (by_image and not reader.header.image_goal)
+        # goals are encoded as the representation is now, which it can do of pictures or of achieved goals alone
+        encodes = representation.keys == ("achieved_goal",) or (representation.keys == ("image",) and reader.header.image_goal)
+        hindsight = int(reached.sum()) < 4 or not encodes
         moved = np.linalg.norm((ended - begun) / scale, axis=1)
         chosen = np.argsort(-np.where(reached, moved, moved if hindsight else -1.0), kind="stable")[:ROUTES]
         routes = []
@@ -188,8 +190,8 @@ def read_routes(file: Path, representation: Representation, success: Success | N
                 continue
             if not reached[episode]:
                 continue
-            images = {"image": reader.goal("image", np.array([episode]))} if by_image else {}
-            goal = representation.encode(images)[0] if by_image else reader.goal("params", np.array([episode]))[0]
+            shown = reader.goal("image", np.array([episode])) if by_image else goals[[episode]].astype(np.float32)
+            goal = representation.encode({representation.keys[0]: shown})[0]
             routes.append(path(latents, np.asarray(goal, np.float32), factors, goals[episode] / scale))
     return routes, hindsight
 

@@ -131,7 +131,7 @@ class Learner:
             if values.dtype.kind == "f":
                 require_finite(f"the observation '{key}' of {self.settings.env_id}", values)
         first_rows = self.replay.add(episodes)
-        self.reached = share_reached(self.env, episodes)
+        self.reached = share_reached(self.env, episodes, ever=self.practice.go_explore > 0)
         if self.fitted:
             self.replay.reencode(self.representation, first_rows, goals=goals_fit != self.fits)
             self.check_latents(self.replay, self.replay.episode_rows(first_rows))

@@ -14,6 +14,7 @@ KINDS = {
     "representation": "practice representation=MODULE:CLASS    practise with it (representation.cells=N sets its argument)",
     "env": "practice experiment=push_state env=MODULE:CLASS representation.scale=null    practise in it, by state",
 }
+TAKEN = ("GoalSet", "Capabilities", "PointTask", "UserError")  # what the templates import
 NEXT = """wrote MODULE.py and test_MODULE.py
   gcrl check MODULE:CLASS    does it keep the contract?
   python -m pytest test_MODULE.py    the same and its idea, as a test
@@ -33,6 +34,10 @@ def new(kind: str, name: str, folder: Path | None = None) -> str:
         raise UserError(f"'{name}' is no module's name; expected small letters, digits and _ as in {near or 'my_sampler'}")
     at = Path.cwd() if folder is None else folder
     cls = "".join(part.capitalize() for part in name.split("_"))
+    if not cls.isidentifier() or keyword.iskeyword(cls) or cls in TAKEN:
+        raise UserError(
+            f"'{name}' would name a class '{cls}', which is taken or no name; expected another, such as my_{name.strip('_') or kind}"
+        )
     paths = at / f"{name}.py", at / f"test_{name}.py"
     for path in paths:
         if path.exists():

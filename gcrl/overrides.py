@@ -57,7 +57,11 @@ def sweep(overrides: Sequence[str]) -> list[list[str]]:
     for text in overrides:
         override = None if _key(text) in RAW else _parse(text)
         if override is not None and override.is_sweep_override():
-            options.append([f"{_key(text)}={value}" for value in override.sweep_iterator()])
+            try:
+                # Hydra writes the colon of module:Class with a backslash before it
+                options.append([f"{_key(text)}={value}".replace("\\:", ":") for value in override.sweep_string_iterator()])
+            except HydraException as error:
+                raise UserError(f"{text} cannot be swept: {' '.join(str(error).split())}; expected {_key(text)}=A,B,C") from error
         else:
             options.append([text])
     return [list(combination) for combination in itertools.product(*options)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import shlex
 import subprocess
@@ -20,6 +21,7 @@ from gcrl.overrides import chosen, sweep
 from gcrl.report.markup import duration
 from gcrl.report.race import write_race
 from gcrl.report.runs import flat
+from gcrl.schedule import check_schedule
 from gcrl.settings import Settings
 from gcrl.several import whole
 
@@ -76,7 +78,7 @@ def compare(
                 failed += [run] if end.result() else []
                 outcome = f"failed; see {_log(run)}" if end.result() and jobs > 1 else "failed" if end.result() else "done"
                 say(f"{done} of {len(waiting)}: {run.arm}, seed {run.seed}: {outcome}" + (f", about {duration(left)} left" if left else ""))
-                if any((one.folder / "practice.h5").exists() for one in runs):
+                with contextlib.suppress(Exception):  # the page of an unfinished race is a service; that of the whole one may fail
                     page()
         except KeyboardInterrupt:  # the practices got it too, and are writing their checkpoints
             pool.shutdown(cancel_futures=True)
@@ -99,12 +101,18 @@ def plan(overrides: Sequence[str], arms: Sequence[str] = ()) -> list[Run]:
     found = [(_label([combination[index] for index in swept]), combination) for combination in combinations] if swept else []
     common = [text for index, text in enumerate(given) if index not in swept]
     for arm in arms:
-        name, _, rest = arm.rpartition(": ")
-        found.append((name or _label(rest.split()), [*common, *rest.split()]))
+        name, colon, rest = arm.partition(": ")
+        if not colon or "=" in name:
+            name, rest = "", arm
+        words = _words_of(arm, rest)
+        found.append((name or _label(words), [*common, *words]))
     lines = dict(found)
     if len(lines) < len(found):
         twice = next(label for index, (label, _) in enumerate(found) if label in dict(found[:index]))
         raise UserError(f"two arms are called '{twice}'; expected names of their own, as in --arm 'NAME: KEY=VALUE ...'")
+    folders = {label: label.replace("/", "_").replace(" ", ",") for label in lines}
+    if len(set(folders.values())) < len(folders) or any(folder.strip(".") == "" for folder in folders.values()):
+        raise UserError(f"arms {', '.join(folders)} cannot each have a folder; expected other names, as in --arm 'NAME: KEY=VALUE ...'")
     if len(lines) < 2:
         raise UserError(
             "nothing to compare: expected at least two values, such as goal_sampler=skewfit,uniform, or --arm 'KEY=VALUE ...' twice"
@@ -113,17 +121,21 @@ def plan(overrides: Sequence[str], arms: Sequence[str] = ()) -> list[Run]:
         Run(label, seed, (*line, f"seed={seed}", f"run_dir={folder}"), folder)
         for seed in range(first, first + seeds)
         for label, line in lines.items()
-        for folder in [Path(base) / label.replace("/", "_").replace(" ", ",") / f"seed_{seed}"]
+        for folder in [Path(base) / folders[label] / f"seed_{seed}"]
     ]
 
 
 def check(runs: Sequence[Run]) -> None:
     """Raise `UserError` where an arm's parts do not fit together, arms differ in budget, or a folder holds a run of other settings."""
-    budgets: dict[str, tuple[int, ...]] = {}
+    budgets: dict[str, tuple[Any, ...]] = {}
     for run in runs:
         settings = load_settings(run.overrides)
         if run.arm not in budgets:
-            Learner(settings).close()  # builds every part, each checked against the others
+            learner = Learner(settings)  # builds every part, each checked against the others
+            try:
+                check_schedule(settings, learner.env)
+            finally:
+                learner.close()
             budgets[run.arm] = _budget(settings)
         if (run.folder / "config.yaml").exists() and (other := _difference(read_settings(run.folder / "config.yaml"), settings)):
             raise UserError(f"{run.folder} already holds a run with {other}; expected the same settings, or another run_dir")
@@ -135,13 +147,25 @@ def check(runs: Sequence[Run]) -> None:
             )
 
 
-def _budget(settings: Settings) -> tuple[int, ...]:
+def _budget(settings: Settings) -> tuple[Any, ...]:
     practice = settings.practice
-    return practice.epochs, practice.episodes_per_epoch, practice.updates_per_epoch, settings.offline_updates
+    spent = practice.epochs, practice.episodes_per_epoch, practice.updates_per_epoch, settings.offline_updates
+    return *spent, practice.final_goals, settings.env_id
 
 
-def _words(budget: tuple[int, ...]) -> str:
-    return "{} epochs of {} episodes and {} updates, {} updates offline".format(*budget)
+def _words(budget: tuple[Any, ...]) -> str:
+    return "{} epochs of {} episodes and {} updates, {} updates offline, {} test goals, {}".format(*budget)
+
+
+def _words_of(arm: str, text: str) -> list[str]:
+    """Return an arm's overrides, quoted values whole. Raises `UserError` where they are none."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise UserError(f"--arm '{arm}': {error}; expected 'KEY=VALUE ...' or 'NAME: KEY=VALUE ...'") from error
+    if not words or any("=" not in word or word.partition("=")[0] in ("seed", "seeds", "run_dir") for word in words):
+        raise UserError(f"--arm '{arm}'; expected 'KEY=VALUE ...' or 'NAME: KEY=VALUE ...', without seed, seeds and run_dir")
+    return words
 
 
 def _difference(there: Settings, wanted: Settings) -> str:

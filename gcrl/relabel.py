@@ -97,7 +97,8 @@ class Relabel:
             params[sampler], sources[sampler] = pool.params.take(chosen, axis=0), pool.rows.take(chosen)
             achieved[sampler] = pool.achieved.take(chosen, axis=0)
             if replay.in_scene is not None:
-                imagined = sampler.start + np.flatnonzero(pool.rows.take(chosen) < 0)
+                unknown = np.isnan(achieved[sampler].reshape(len(chosen), -1)).any(axis=1)
+                imagined = sampler.start + np.flatnonzero((pool.rows.take(chosen) < 0) & unknown)
                 params[imagined] = replay.in_scene(params[imagined], replay.read("latent", rows[imagined]))
 
         def draw() -> NDArray[np.uint8]:

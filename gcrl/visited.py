@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def visited(reader: Reader, first_epoch: int = 0, last_epoch: int | None = None)
     epochs = reader.column("epoch")
     chosen = np.flatnonzero((epochs >= first_epoch) & (epochs <= (epochs.max(initial=0) if last_epoch is None else last_epoch)))
     rows = np.setdiff1d(reader.episode_rows(chosen), reader.column("start")[chosen])
-    return np.asarray(reader.read("achieved_goal", rows), np.float64).reshape(len(rows), -1)
+    goals = np.asarray(reader.read("achieved_goal", rows), np.float64)
+    return goals.reshape(len(rows), math.prod(goals.shape[1:]))  # not -1, which cannot be told of no rows
 
 
 def coverage_so_far(file: Path, measure: Measure, points: int = 16) -> tuple[NDArray[np.int64], list[dict[str, float]]]:
@@ -41,20 +43,20 @@ def coverage_so_far(file: Path, measure: Measure, points: int = 16) -> tuple[NDA
 def measure_of(folders: Sequence[Path]) -> tuple[Measure, str]:
     """Return how coverage is measured in the runs' environment, and that in words.
 
-    By the environment itself where it says (`coverage`); else on a grid over what all these runs have visited, of the up to three factors
-    that vary most. Raises `UserError` where no run has visited anything yet.
+    By the environment itself where its `coverage` says entropy and coverage; else on a grid over what all these runs have visited, of the
+    up to three factors that vary most. Raises `UserError` where no run has visited anything yet.
     """
     env = build_env(read_settings(folders[0] / "config.yaml"))
     env.close()
-    own = getattr(env, "coverage", None)
-    if own is not None:
-        return own, "the environment's own grid"
     found = []
     for folder in folders:
         if (folder / "practice.h5").exists():
             with Reader(folder / "practice.h5") as reader:
                 found.append(visited(reader))
-    pooled = np.concatenate(found) if found else np.zeros((0, 0))
+    pooled = np.concatenate(found) if (found := [goals for goals in found if len(goals)]) else np.zeros((0, 0))
+    own = getattr(env, "coverage", None)
+    if own is not None and pooled.size and {"entropy", "coverage"} <= own(pooled[:1]).keys():
+        return own, "the environment's own grid"
     if not pooled.size:
         raise UserError(f"{folders[0]}: nothing was visited yet; expected a run that has practised at least one epoch")
     chosen = np.sort(np.argsort(-pooled.std(axis=0), kind="stable")[:3])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,13 @@ from run_cases import differences, outcome
 from envs.coverage import grid_coverage
 from envs.errors import UserError
 from gcrl import cli
+from gcrl.config import load_settings
 from gcrl.data import Reader
+from gcrl.practice import Practice
 from gcrl.race import check, plan
+from gcrl.report import race as race_page
+from gcrl.report.race import Arm
+from gcrl.report.runs import RunRecord
 from gcrl.statistics import bootstrap_interval, interquartile_mean
 from gcrl.visited import coverage_so_far, measure_of, visited
 
@@ -61,6 +67,8 @@ def test_arms_are_named_by_what_was_swept_and_practised_seed_by_seed() -> None:
     assert str(runs[-1].folder) == "race/uniform/seed_2"
     assert arms("goal_sampler=uniform,my.mod:Mine") == ["uniform", "Mine"]
     assert arms("goal_sampler=uniform,prior", "goal_sampler=skewfit,mega") == ["skewfit", "mega"]
+    assert arms("goal_sampler=mega", "goal_sampler.cutoff=null,-3") == ["goal_sampler.cutoff=null", "goal_sampler.cutoff=-3"]
+    assert plan([], ("a: dataset='my data.h5'", "b: dataset=c.h5"))[0].overrides[0] == "dataset=my data.h5"
     assert arms("goal_sampler.alpha=0,-1") == ["goal_sampler.alpha=0", "goal_sampler.alpha=-1"]
     assert arms("agent=sac,td3", "goal_sampler=uniform,prior")[0] == "agent=sac goal_sampler=uniform"
     assert arms(SWEPT, more=("mega: goal_sampler=mega goal_sampler.cutoff=null", "agent=td3")) == [
@@ -77,6 +85,10 @@ def test_arms_are_named_by_what_was_swept_and_practised_seed_by_seed() -> None:
         (["goal_sampler=uniform"], (), "nothing to compare: expected at least two values"),
         (["goal_sampler=uniform"], ("goal_sampler=prior",), "nothing to compare"),
         (["goal_sampler=a:Mine,b:Mine"], (), "two arms are called 'Mine'; expected names of their own"),
+        ([SWEPT], ("a/b: agent=td3", "a_b: agent=sac"), "cannot each have a folder"),
+        ([SWEPT], ("..: agent=td3",), "cannot each have a folder"),
+        ([SWEPT], ("mega: seed=3",), "without seed, seeds and run_dir"),
+        ([SWEPT], ("",), "expected 'KEY=VALUE ...'"),
         ([SWEPT, "seeds=0"], (), "seeds=0: expected at least 1"),
         ([SWEPT, "seeds=many"], (), "seeds"),
     ],
@@ -89,6 +101,8 @@ def test_what_is_no_race_is_refused(overrides: list[str], more: tuple[str, ...],
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
+        (["goal_sampler=uniform", "practice.go_explore=0,1.5"], "practice.go_explore=1.5; expected a share"),
+        (["goal_sampler=uniform", "practice.final_goals=4,100"], "unequal budgets"),
         ([SWEPT, "practice.epochs=2,3"], "unequal budgets: goal_sampler=skewfit_model practice.epochs=3 has 3 epochs"),
         (["goal_sampler=uniform,mega"], "needs an agent with values, and Oracle has none"),
         (["goal_sampler=uniform,skewfitt"], "did you mean 'skewfit'"),
@@ -199,6 +213,40 @@ def test_what_was_visited_leaves_out_where_resets_put_the_robot(raced: tuple[Pat
     assert steps.tolist() == [10, 20, 30]
     assert along[-1] == everything
     assert all(late["coverage"] >= early["coverage"] for early, late in itertools.pairwise(along))
+
+
+def test_arms_are_compared_over_the_seeds_that_all_have_and_curves_at_the_same_steps(tmp_path: Path) -> None:
+    def arm(label: str, values: dict[int, float], lengths: tuple[int, ...]) -> Arm:
+        runs = [RunRecord(tmp_path, {"seed": seed}, metrics=[{"env_steps": 10, "updates": 3}]) for seed in values]
+        along = [(np.arange(1, n + 1) * 4000 // n, [{"coverage": k / n, "entropy": k / n} for k in range(1, n + 1)]) for n in lengths]
+        return Arm(label, runs, along, {"success_rate": values})
+
+    racing = [arm("a", {1: 0.1, 2: 0.1, 3: 0.9, 4: 0.9}, (16, 8)), arm("b", {1: 0.5, 2: 0.5}, (4,))]
+    (found,) = race_page._differences(racing, "success_rate")
+    assert (found["best"], found["against"], found["verdict"]) == ("b", "a", "better")
+    drawn: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(race_page.fig, "curves", lambda lines, *rest: drawn.append(lines) or "")
+        race_page._curves(racing, "a grid")
+    line = drawn[0][0]
+    assert line.mean[3:] == pytest.approx(line.x[3:] / 4000, abs=0.07)
+    assert line.mean[-1] == 1
+    assert race_page._equal(racing)
+    racing[1].runs[0].metrics[0]["env_steps"] = 5
+    assert not race_page._equal(racing)
+
+
+def test_coverage_of_other_names_is_not_asked_for_and_runs_without_episodes_are_left_out(tmp_path: Path) -> None:
+    words = ["experiment=push_state", "env=button", "representation.scale=null", "goal_sampler=uniform,neighbours", "practice.epochs=1"]
+    words += ["practice.random_epochs=1", "practice.episodes_per_epoch=8", "practice.updates_per_epoch=1", "practice.final_goals=2"]
+    done = subprocess.run(command(*words, "run_dir=race", "--json"), capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert set(found["arms"]["uniform"]) >= {"coverage", "entropy"}
+    empty = tmp_path / "empty"
+    Practice(load_settings([*TINY, "env=reach", "env.image_size=0", f"run_dir={empty}", "goal_sampler=uniform", "agent=sac"])).close()
+    with pytest.raises(UserError, match="nothing was visited yet"):
+        measure_of([empty])
 
 
 def test_an_environment_that_does_not_say_is_measured_on_one_grid_for_all(

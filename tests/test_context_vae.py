@@ -128,8 +128,7 @@ def test_rollouts_and_relabelling_put_imagined_goals_into_the_scene(tmp_path: Pa
     assert practised.any()
     wanted = replay.read("latent", first[practised])[:, scene]
     assert np.allclose(goals.params[practised][:, scene], wanted, atol=1e-3 * np.abs(wanted).max() + 1e-4)
-    images = learner.representation.encode({"image": goals.images[practised]})
-    assert images.shape == goals.params[practised].shape
+    assert np.array_equal(goals.images[practised], learner.representation.decode(goals.params[practised]))
     rows = replay.sample_transitions(64, np.random.default_rng(0))
     learner.prepare(3)
     relabelled = Relabel(rollout=0, future=0, sampler=1.0)(replay, rows, np.random.default_rng(1))

@@ -11,6 +11,8 @@ from run_cases import BITFLIP, differences, finish_steps, outcome, settings
 import envs
 from envs.errors import UserError
 from gcrl.behaviours import GoExplore, ScriptedExpert
+from gcrl.data import Reader
+from gcrl.episodes import share_reached
 from gcrl.practice import Practice
 from gcrl.rollout import RandomActions, rollout
 from goal_samplers.api import Goals
@@ -88,6 +90,21 @@ def test_it_is_an_option_of_any_sampler_and_resumes_exactly(tmp_path: Path) -> N
     again = Practice(settings(overrides, tmp_path / "broken"), resume=True)
     finish_steps(again)
     assert differences(outcome(tmp_path / "whole"), outcome(tmp_path / "broken")) == []
+    plain = Practice(settings(BITFLIP, tmp_path / "plain"))
+    finish_steps(plain)
+    actions = []
+    for name in ("whole", "plain"):
+        with Reader(tmp_path / name / "practice.h5") as reader:
+            actions.append(reader.read("action", np.arange(reader.rows)))
+    assert not np.array_equal(*actions)
+
+
+@pytest.mark.parametrize(("ever", "share"), [(False, 0.0), (True, 1.0)])
+def test_a_goal_that_was_left_again_counts_as_reached_where_episodes_explore(simulators, ever: bool, share: float) -> None:
+    episodes, goals = practised(simulators, 1.0)
+    episodes.observations["achieved_goal"][:, -1] += 0.5  # gone far away
+    assert share_reached(simulators[0], episodes, ever) == share
+    assert goals.shape == episodes.goal_achieved.shape
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])

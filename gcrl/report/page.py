@@ -74,11 +74,13 @@ def several_runs(groups: dict[str, list[RunRecord]]) -> str:
     """Return curves and the table over all runs, then each run by itself, folded away."""
     runs = [run for group in groups.values() for run in group]
     parts = [learning_section(groups), section("Every run", "The final evaluation on test goals, per run.", runs_table(groups))]
+    labels = {id(run): label for label, group in groups.items() for run in group}
     for index, run in enumerate(runs):
         practised = _practised(run)
         pieces = [film_figure(run) if index else "", commanded_section(run), *_practice(run, practised), time_section(run), _settings(run)]
         notes = "".join(f'<p class="note">{escape(note)}</p>' for note in run.notes)
-        summary = f"{run.experiment}, seed {run.seed} · {run.path.name}"
+        label = labels[id(run)] if len(groups) > 1 else run.experiment
+        summary = f"{label}, seed {run.seed} · {run.path.name}"
         parts.append(f"<details><summary>{escape(summary)}</summary>{notes}{''.join(pieces)}</details>")
     return "\n".join(parts)
 

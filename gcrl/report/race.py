@@ -17,7 +17,7 @@ from gcrl.report.page import several_runs, write_page
 from gcrl.report.practice_sections import Plane, factor_names, plane_of, planes
 from gcrl.report.practised import Practised, read_practised
 from gcrl.report.runs import RunRecord, load_run
-from gcrl.statistics import bootstrap_interval, paired_difference
+from gcrl.statistics import bootstrap_interval, interquartile_mean, paired_difference
 from gcrl.visited import coverage_so_far, measure_of
 
 LESS_IS_BETTER = ("_error", "distance", "_m", "_rad")  # how a figure of the task ends that should be small
@@ -95,14 +95,15 @@ def _differences(racing: Sequence[Arm], name: str) -> list[dict[str, Any]]:
     if len(holders) < 2:
         return []
     sign = _better(name)
-    best = max(holders, key=lambda arm: sign * bootstrap_interval(list(arm.figures[name].values()))[0])
+    shared = set.intersection(*(set(arm.figures[name]) for arm in holders))
+    best = max(holders, key=lambda arm: sign * interquartile_mean([arm.figures[name][s] for s in shared or arm.figures[name]]))
     found = []
     for arm in holders:
         seeds = sorted(set(arm.figures[name]) & set(best.figures[name]))
         if arm is best or not seeds:
             continue
         mean, low, high, verdict = paired_difference([best.figures[name][s] for s in seeds], [arm.figures[name][s] for s in seeds])
-        sure = {">": sign > 0, "<": sign < 0}.get(verdict, False)
+        sure = {">": "better" if sign > 0 else "worse", "<": "worse" if sign > 0 else "better"}.get(verdict, "tie")
         found.append(
             {
                 "figure": name,
@@ -111,7 +112,7 @@ def _differences(racing: Sequence[Arm], name: str) -> list[dict[str, Any]]:
                 "seeds": seeds,
                 "difference": mean,
                 "interval": [low, high],
-                "verdict": "one seed" if len(seeds) < 2 else "better" if sure else "tie",
+                "verdict": "one seed" if len(seeds) < 2 else sure,
             }
         )
     return found
@@ -157,7 +158,7 @@ def _budget(arm: Arm) -> list[str]:
 
 
 def _equal(racing: Sequence[Arm]) -> bool:
-    return len({tuple(_budget(arm)) for arm in racing}) == 1
+    return len({(run.last("env_steps"), run.last("updates")) for arm in racing for run in arm.runs}) == 1
 
 
 def _doubt(racing: Sequence[Arm]) -> str:
@@ -197,10 +198,8 @@ def _curves(racing: Sequence[Arm], grid: str) -> str:
         for arm in racing:
             rows = [(steps, [one[name] for one in covered]) for steps, covered in arm.visited if covered]
             if rows:
-                x = max((steps for steps, _ in rows), key=len)
-                values = np.full((len(rows), len(x)), np.nan)
-                for row, (_, value) in enumerate(rows):
-                    values[row, : len(value)] = value
+                x = max((steps for steps, _ in rows), key=lambda steps: steps[-1])
+                values = np.array([np.interp(x, steps, value, right=np.nan) for steps, value in rows])
                 mean, low, high = fig.interval(values)
                 lines.append(fig.Curve(arm.label, np.asarray(x, float), mean, np.maximum(low, 0), high))
         charts.append(fig.curves(lines, f"{name} of all visited so far", "environment steps"))
