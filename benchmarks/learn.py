@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.experiments import EXPERIMENTS, Experiment
+from benchmarks.probes import probed
 from benchmarks.tables import write_table
 from gcrl.checkpoint import write_atomically
 from gcrl.config import load_settings, read_settings
@@ -137,8 +138,6 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
     result |= {"data": "gcrl collect " + " ".join(experiment.data)} if experiment.data else {}
     result |= measure(folder, overrides, time.perf_counter() - started)
     if experiment.probe:
-        from benchmarks.probes import probed
-
         result |= probed(folder, collected(f"{name}.probe", experiment.probe, keep))
     return save(target, result)
 

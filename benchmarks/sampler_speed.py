@@ -12,18 +12,23 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from gymnasium import spaces
 
 from gcrl.config import load_settings
 from gcrl.episodes import Episodes
 from gcrl.learner import Learner
 from gcrl.system import system
+from representations.vqvae import VQVAE
 
 GOALS, SIZES, EPISODE = 1000, (10_000, 1_000_000), 50
 REQUIRED_MS = 50.0
+OUTCOMES, OUTCOMES_MS = 64, 1500.0  # goals of a VQ-VAE's prior
 SAMPLERS = {
     "uniform": [],
     "skewfit": ["goal_sampler.density=kde", "goal_sampler.density.key=achieved_goal"],
@@ -65,14 +70,27 @@ def timed(learner: Learner, rounds: int) -> dict[str, float]:
     started = time.process_time()
     learner.prepare(0)
     fit = time.process_time() - started
-    learner.propose(GOALS, 1)
-    spent = []
+    return {**spent(lambda: learner.propose(GOALS, 1), rounds), "prepare_ms": 1000 * fit}
+
+
+def spent(do: Callable[[], Any], rounds: int) -> dict[str, float]:
+    """Return milliseconds of CPU time that `do` takes, after a first time: the median and the quartiles over `rounds`."""
+    do()
+    times = []
     for _ in range(rounds):
         started = time.process_time()
-        learner.propose(GOALS, 1)
-        spent.append(1000 * (time.process_time() - started))
-    low, median, high = np.quantile(spent, [0.25, 0.5, 0.75])
-    return {"ms": float(median), "low_ms": float(low), "high_ms": float(high), "prepare_ms": 1000 * fit}
+        do()
+        times.append(1000 * (time.process_time() - started))
+    low, median, high = np.quantile(times, [0.25, 0.5, 0.75])
+    return {"ms": float(median), "low_ms": float(low), "high_ms": float(high)}
+
+
+def outcomes(rounds: int) -> dict[str, float]:
+    """Return milliseconds of `OUTCOMES` samples of an untrained VQ-VAE's prior, whose cost does not depend on its weights, at 48 pixels."""
+    space = spaces.Dict({"image": spaces.Box(0, 255, (48, 48, 3), np.uint8)})
+    vqvae = VQVAE(space)
+    scenes = vqvae.encode({"image": np.random.default_rng(0).integers(0, 255, (OUTCOMES, 48, 48, 3), dtype=np.uint8)})
+    return spent(lambda: vqvae.outcomes(scenes, np.random.default_rng(1)), rounds)
 
 
 def main() -> None:
@@ -91,9 +109,12 @@ def main() -> None:
             print(f"{sampler:18} {states:9,} states: {row['ms']:7.1f} ms ({row['low_ms']:.1f} to {row['high_ms']:.1f})", flush=True)
     slow = [f"{row['sampler']} ({row['states']:,})" for row in rows if row["ms"] > REQUIRED_MS]
     print(f"above {REQUIRED_MS:g} ms: {', '.join(slow) or 'none'}")
+    torch.set_num_threads(1)
+    prior = {"goals": OUTCOMES, "required_ms": OUTCOMES_MS, **outcomes(given.rounds)}
+    print(f"{OUTCOMES} outcomes of the VQ-VAE's prior: {prior['ms']:.0f} ms ({prior['low_ms']:.0f} to {prior['high_ms']:.0f})")
     if given.out:
         found = {"command": shlex.join(["python", *sys.argv]), "goals": GOALS, "required_ms": REQUIRED_MS, "load": os.getloadavg()[0]}
-        given.out.write_text(json.dumps({**found, "rows": rows, "system": system()}, indent=1) + "\n")
+        given.out.write_text(json.dumps({**found, "rows": rows, "vq_prior": prior, "system": system()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -44,18 +44,6 @@ GOALS = 500
 BLURS = (0.0, 0.7, 1.2)  # pixels; the autoencoders' own is somewhere there
 
 
-class Episodes(Frames):
-    """Frames of a dataset's episodes, all of one length."""
-
-    def __init__(self, images: NDArray[np.uint8]) -> None:
-        super().__init__({"image": images.reshape(-1, *images.shape[2:])})
-        self.length = images.shape[1]
-
-    def episodes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        first = np.arange(0, self.size, self.length)
-        return first, np.full(len(first), self.length - 1)
-
-
 def read(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]:
     """Return pictures (e, T+1, H, W, 3), the hue in each lane (e, 3), -1 for none, and which frames (e, T+1) show every object."""
     with Reader(path) as reader:
@@ -104,7 +92,8 @@ def goals_of(arm: str, seed: int, images: NDArray[np.uint8], scenes: NDArray[np.
     env = envs.make(settings.env_id, **settings.env_arguments)
     representation: Any = build_policy(settings, env).representation
     env.close()
-    experience, rng = Episodes(images), np.random.default_rng([seed, 9])
+    experience = Frames({"image": images.reshape(-1, *images.shape[2:])}, steps=images.shape[1] - 1)
+    rng = np.random.default_rng([seed, 9])
     started = time.process_time()
     metrics = representation.fit(experience, lambda n: experience.sample_rows(n, rng), rng, first=True)
     metrics["fit_cpu_s"] = time.process_time() - started

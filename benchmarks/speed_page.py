@@ -189,7 +189,7 @@ def collecting(found: dict[str, Any]) -> Lines:
 def samplers(found: dict[str, Any]) -> Lines:
     """Milliseconds that 1,000 goals take, at both sizes of the replay."""
     sizes = sorted({row["states"] for row in found["rows"]})
-    by_name: dict[str, dict[int, dict[str, Any]]] = {}
+    prior, by_name = found["vq_prior"], dict[str, dict[int, dict[str, Any]]]()
     for row in found["rows"]:
         by_name.setdefault(row["sampler"], {})[row["states"]] = row
     rows = []
@@ -206,6 +206,9 @@ def samplers(found: dict[str, Any]) -> Lines:
         f"medians (with quartiles). Load of the machine at the start: {found['load']:.1f}.",
         "",
         *table(["sampler", *(f"{size:,} stored states, ms" for size in sizes), "wanted"], rows),
+        "",
+        f"{prior['goals']} goals from the VQ-VAE's prior, 12 x 12 codes: {prior['ms']:.0f} ms ({prior['low_ms']:.0f} to "
+        f"{prior['high_ms']:.0f}); {verdict(prior['ms'], prior['required_ms'], False)}.",
     ]
 
 

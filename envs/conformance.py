@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,19 +34,25 @@ class Check:
     problems: list[str]
 
 
+def outcome_of(name: str, promise: str, claimed: bool, problems: Callable[[], Iterable[str]]) -> Check:
+    """Return the outcome of a check that yields `problems`; it is run where its promise is claimed."""
+    outcome = Check(name.strip("_"), promise, claimed, [])
+    if claimed:
+        try:
+            outcome.problems.extend(problems())
+        except Exception as error:  # a check that crashes is a finding, not the end of the report
+            outcome.problems.append(f"{outcome.name}: {type(error).__name__}: {error}")
+    return outcome
+
+
 def run_checks(env: TaskEnv, seed: int = 0) -> Iterator[Check]:
     """Yield the outcome of each check in turn, as it ends; those that `env` does not claim come unchecked."""
     if not isinstance(env, TaskEnv):
         yield Check("contract", "it has the attributes of envs.api.TaskEnv", True, ["it lacks attributes of envs.api.TaskEnv"])
         return
     for check, promise, needed in CHECKS:
-        outcome = Check(check.__name__.strip("_"), promise, all(getattr(env.capabilities, name) for name in needed), [])
-        if outcome.claimed:
-            try:
-                outcome.problems.extend(check(env, seed))
-            except Exception as error:  # a check that crashes is a finding, not the end of the report
-                outcome.problems.append(f"{outcome.name}: {type(error).__name__}: {error}")
-        yield outcome
+        claimed = all(getattr(env.capabilities, name) for name in needed)
+        yield outcome_of(check.__name__, promise, claimed, functools.partial(check, env, seed))
 
 
 def _spaces(env: TaskEnv, seed: int) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
 import logging
 import os
 import sys
@@ -15,6 +14,7 @@ from typing import Any, NoReturn
 from envs.errors import UserError, unknown
 from gcrl.data_verbs import add_verbs
 from gcrl.interrupt import interrupted_after
+from gcrl.json_text import as_json_text
 
 EPILOG = """examples:
   gcrl practice                                    the door, from images (experiment=door)
@@ -175,7 +175,7 @@ def _compare(given: argparse.Namespace) -> int:
 
     say = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
     found = compare(given.settings, given.arm, given.jobs, say, command_line(given.settings, given.arm, given.jobs))
-    print(_json(found) if given.json else found["page"])
+    print(as_json_text(found) if given.json else found["page"])
     return 1 if found["failed"] else 0
 
 
@@ -218,7 +218,7 @@ def _inspect(given: argparse.Namespace) -> int:
     _require_run(given.run)
     from gcrl.inspect_run import inspect_run
 
-    print(_json(inspect_run(given.run, json=True)) if given.json else inspect_run(given.run))
+    print(as_json_text(inspect_run(given.run, json=True)) if given.json else inspect_run(given.run))
     return 0
 
 
@@ -237,7 +237,7 @@ def _goals(given: argparse.Namespace) -> int:
 
 
 def _made(figures: dict[str, Any], as_json: bool) -> int:
-    print(json.dumps(figures) if as_json else _table(figures))
+    print(as_json_text(figures) if as_json else _table(figures))
     return 0
 
 
@@ -245,7 +245,7 @@ def _check(given: argparse.Namespace) -> int:
     from gcrl.check import as_text, check
 
     report = check(given.name, given.overrides)
-    print(json.dumps(report) if given.json else as_text(report))
+    print(as_json_text(report) if given.json else as_text(report))
     return 0 if report["ok"] else 1
 
 
@@ -260,7 +260,7 @@ def _list(given: argparse.Namespace) -> int:
     from gcrl.listing import as_json, listing
 
     text = listing(given.group, given.choice)
-    print(json.dumps(as_json()) if given.json else text)
+    print(as_json_text(as_json()) if given.json else text)
     return 0
 
 
@@ -268,21 +268,8 @@ def _doctor(given: argparse.Namespace) -> int:
     from gcrl import doctor
 
     findings = doctor.examine()
-    print(json.dumps(doctor.as_json(findings)) if given.json else doctor.as_text(findings))
+    print(as_json_text(doctor.as_json(findings)) if given.json else doctor.as_text(findings))
     return 0 if doctor.as_json(findings)["ok"] else 1
-
-
-def _json(found: Any) -> str:
-    """Return JSON in which a figure that is not there, NaN, is null."""
-
-    def plain(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {str(key): plain(value) for key, value in node.items()}
-        if isinstance(node, list | tuple):
-            return [plain(value) for value in node]
-        return None if isinstance(node, float) and node != node else node
-
-    return json.dumps(plain(found), allow_nan=False)
 
 
 def _require_run(run: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 import yaml
 
 from envs.errors import UserError, did_you_mean
+from gcrl.json_text import as_json_text
 from gcrl.typed import from_mapping
 
 EXAMPLES = """examples:
@@ -113,7 +113,7 @@ def _lossy(parser: argparse.ArgumentParser, summary: str) -> None:
 def _info(given: argparse.Namespace) -> int:
     from gcrl.data import describe, info
 
-    print(json.dumps(info(given.file)) if given.json else describe(given.file))
+    print(as_json_text(info(given.file)) if given.json else describe(given.file))
     return 0
 
 
@@ -121,7 +121,7 @@ def _check(given: argparse.Namespace) -> int:
     from gcrl.data.check import check
 
     report = check(given.file)
-    print(json.dumps(report.as_json()) if given.json else report.as_text())
+    print(as_json_text(report.as_json()) if given.json else report.as_text())
     return 1 if report.findings else 0
 
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from envs.errors import UserError
 from gcrl.data.reader import Reader
-from gcrl.latent_views import Path as Route
-from gcrl.latent_views import follows, path
+from gcrl.latent_views import Route, follows, route
 from gcrl.report.markup import number
 from gcrl.report.runs import unit_of
 from representations.api import Representation
@@ -186,13 +185,13 @@ def read_routes(file: Path, representation: Representation, success: Success | N
             latents = encode(representation, {key: reader.read(key, rows) for key in representation.keys})
             factors = reader.read("achieved_goal", rows).reshape(len(rows), -1) / scale
             if hindsight:
-                routes.append(path(latents, latents[-1], factors, factors[-1]))
+                routes.append(route(latents, latents[-1], factors, factors[-1]))
                 continue
             if not reached[episode]:
                 continue
             shown = reader.goal("image", np.array([episode])) if by_image else goals[[episode]].astype(np.float32)
             goal = representation.encode({representation.keys[0]: shown})[0]
-            routes.append(path(latents, np.asarray(goal, np.float32), factors, goals[episode] / scale))
+            routes.append(route(latents, np.asarray(goal, np.float32), factors, goals[episode] / scale))
     return routes, hindsight
 
 

@@ -15,7 +15,7 @@ REACH = 2.0  # standard deviations to either side of the mean
 
 
 @dataclass
-class Path:
+class Route:
     """An episode toward a goal: latent (T+1,) and true (T+1,) distances that are left at every frame, each as a share of the first."""
 
     latent: NDArray[np.float64]
@@ -72,13 +72,13 @@ def plane_map(latents: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]
     return np.pad(centred @ axes[:width].T, [(0, 0), (0, 2 - width)]), shown
 
 
-def path(latents: NDArray[np.float32], goal: NDArray[np.float32], factors: NDArray[np.float64], wanted: NDArray[np.float64]) -> Path:
+def route(latents: NDArray[np.float32], goal: NDArray[np.float32], factors: NDArray[np.float64], wanted: NDArray[np.float64]) -> Route:
     """Return how far an episode's latents (T+1, d) are from a goal (d,), and its scaled factors (T+1, f) from those `wanted` (f,)."""
     latent, true = np.linalg.norm(latents - goal, axis=1), np.linalg.norm(factors - wanted, axis=1)
-    return Path(latent / max(float(latent[0]), 1e-12), true / max(float(true[0]), 1e-12))
+    return Route(latent / max(float(latent[0]), 1e-12), true / max(float(true[0]), 1e-12))
 
 
-def follows(paths: Sequence[Path]) -> float:
-    """Return the mean rank correlation along `paths` of the latent distance with the true one; NaN where neither varies anywhere."""
-    varying = [one for one in paths if np.ptp(one.latent) > 0 and np.ptp(one.true) > 0]
+def follows(routes: Sequence[Route]) -> float:
+    """Return the mean rank correlation along `routes` of the latent distance with the true one; NaN where neither varies anywhere."""
+    varying = [one for one in routes if np.ptp(one.latent) > 0 and np.ptp(one.true) > 0]
     return float(np.mean([spearmanr(one.latent, one.true).statistic for one in varying])) if varying else float("nan")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import shlex
 import subprocess
@@ -78,13 +77,16 @@ def compare(
                 failed += [run] if end.result() else []
                 outcome = f"failed; see {_log(run)}" if end.result() and jobs > 1 else "failed" if end.result() else "done"
                 say(f"{done} of {len(waiting)}: {run.arm}, seed {run.seed}: {outcome}" + (f", about {duration(left)} left" if left else ""))
-                with contextlib.suppress(Exception):  # the page of an unfinished race is a service; that of the whole one may fail
-                    page()
+                if done < len(waiting):
+                    try:
+                        page()
+                    except Exception as error:  # the practices that are still to come are worth more than a page of those that were
+                        say(f"no page yet: {type(error).__name__}: {' '.join(str(error).split())}")
         except KeyboardInterrupt:  # the practices got it too, and are writing their checkpoints
             pool.shutdown(cancel_futures=True)
             raise
     if len(failed) == len(runs):
-        raise UserError(f"every practice of the race failed; the first: gcrl practice {' '.join(failed[0].overrides)}")
+        raise UserError(f"every practice of the race failed; the first: gcrl resume {shlex.quote(str(failed[0].folder))} says why")
     return page() | {"failed": [str(run.folder) for run in failed]}
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from envs.errors import UserError
 from gcrl.goal_records import GoalBatch
 from gcrl.replay import Replay
+from goal_samplers.imagined import imagined
 from representations.api import Rows
 
 __all__ = ["GoalBatch", "Relabel", "later"]
@@ -97,9 +98,8 @@ class Relabel:
             params[sampler], sources[sampler] = pool.params.take(chosen, axis=0), pool.rows.take(chosen)
             achieved[sampler] = pool.achieved.take(chosen, axis=0)
             if replay.in_scene is not None:
-                unknown = np.isnan(achieved[sampler].reshape(len(chosen), -1)).any(axis=1)
-                imagined = sampler.start + np.flatnonzero((pool.rows.take(chosen) < 0) & unknown)
-                params[imagined] = replay.in_scene(params[imagined], replay.read("latent", rows[imagined]))
+                moved = sampler.start + np.flatnonzero(imagined(sources[sampler], achieved[sampler]))
+                params[moved] = replay.in_scene(params[moved], replay.read("latent", rows[moved]))
 
         def draw() -> NDArray[np.uint8]:
             images = replay.read("image", np.maximum(sources, 0))

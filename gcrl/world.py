@@ -20,6 +20,7 @@ from gcrl.request import EvaluationOrder, Request
 from gcrl.rollout import Act, RandomActions, rollout
 from gcrl.settings import Settings
 from goal_samplers.api import Goals
+from goal_samplers.imagined import imagined
 
 Begin = Callable[[NDArray[np.int64], Mapping[str, NDArray[Any]]], None]
 
@@ -95,12 +96,14 @@ class World:
         goals = dataclasses.replace(goals, params=goals.params.copy(), images=images)
 
         def begin(wave: NDArray[np.int64], observations: Mapping[str, NDArray[Any]]) -> None:
-            unknown = goals.achieved is None or np.isnan(goals.achieved[wave].reshape(len(wave), -1)).any(axis=1)
-            imagined = wave[(goals.rows[wave] < 0) & unknown & np.isfinite(goals.params[wave]).all(axis=1)]
-            latents = self.policy.encode(observations)[: len(wave)][np.isin(wave, imagined)]
-            goals.params[imagined] = in_scene(goals.params[imagined], latents)
-            if goals.images is not None and decode is not None and len(imagined):
-                goals.images[imagined] = decode(goals.params[imagined])
+            moved = imagined(goals.rows[wave], None if goals.achieved is None else goals.achieved[wave])
+            moved &= np.isfinite(goals.params[wave]).all(axis=1)  # an episode at random has no goal
+            if not moved.any():
+                return
+            latents = self.policy.encode(observations)[: len(wave)][moved]
+            goals.params[wave[moved]] = in_scene(goals.params[wave[moved]], latents)
+            if goals.images is not None and decode is not None:
+                goals.images[wave[moved]] = decode(goals.params[wave[moved]])
 
         return goals, begin
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from envs.conformance import Check
+from envs.conformance import Check, outcome_of
 from envs.errors import UserError
 from goal_samplers.api import GoalContext, Goals, GoalSampler
 from goal_samplers.made_up import made_up, representation_of
 from goal_samplers.resample import RowPool
 from representations.api import Representation
 from representations.made_up import BOUND, Shared
-from representations.watch import global_generators, odd_leaves, touched
+from representations.watch import global_generators, odd_leaves, odd_metrics, touched
 
 Make = Callable[[], Any]
 FAR = 3 * BOUND  # kernels of a density reach over the edge of the goal space, but not this far
@@ -40,12 +41,8 @@ def run_checks(make: Make, seed: int = 0) -> Iterator[Check]:
         return
     pictures = _wants_pictures(sampler)
     for check, promise, attribute in CHECKS:
-        outcome = Check(check.__name__.strip("_"), promise, hasattr(sampler, attribute), [])
-        if outcome.claimed:
-            try:
-                outcome.problems.extend(check(_checked(make, pictures), lambda dims=2: representation_of(dims, pictures), seed))
-            except Exception as error:  # a check that crashes is a finding, not the end of the report
-                outcome.problems.append(f"{outcome.name}: {type(error).__name__}: {error}")
+        problems = functools.partial(check, _checked(make, pictures), lambda dims=2: representation_of(dims, pictures), seed)
+        outcome = outcome_of(check.__name__, promise, hasattr(sampler, attribute), problems)
         yield outcome
         if outcome.problems and check is _goals:
             return  # whatever asks for goals would say the same
@@ -156,13 +153,7 @@ def _reading(make: Make, represent: Callable[..., Representation], seed: int) ->
 
 def _fitting(make: Make, represent: Callable[..., Representation], seed: int) -> Iterator[str]:
     sampler, context = make(), made_up(represent(), seed=seed)
-    metrics = _fit(sampler, context)
-    if not isinstance(metrics, dict):
-        yield f"fitting: fit returned {type(metrics).__name__}; expected a dict of figures, perhaps empty"
-        return
-    for name, value in metrics.items():
-        if not isinstance(name, str) or not np.isscalar(value) or not np.isfinite(float(value)):  # type: ignore[arg-type]
-            yield f"fitting: fit returned {name!r}: {value!r}; expected finite numbers by name"
+    yield from (f"fitting: {problem}" for problem in odd_metrics(_fit(sampler, context)))
 
 
 def _weights(make: Make, represent: Callable[..., Representation], seed: int) -> Iterator[str]:

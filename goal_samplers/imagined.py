@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from goal_samplers.api import Floats, GoalContext, Goals
+from goal_samplers.api import Floats, GoalContext, Goals, Rows
+
+
+def imagined(rows: Rows, achieved: Floats | None) -> NDArray[np.bool_]:
+    """Return (n,) which goals were imagined: neither taken from a stored row, rows (n,), nor of a known place, achieved (n, g)."""
+    unknown = True if achieved is None else np.isnan(achieved.reshape(len(rows), -1)).any(axis=1)
+    return np.asarray((rows < 0) & unknown)
 
 
 def latent_goals(context: GoalContext, latents: Floats) -> Goals:

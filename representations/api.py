@@ -44,9 +44,9 @@ class Representation(Protocol):
     cache: what a latent depends on: ``frame`` (the frame alone: cached in replay), ``episode`` or ``never``.
     needs_fit: false for representations without parameters.
     Optional, found by ``hasattr``: ``decode(latents) -> (n, H, W, 3) uint8``, ``log_prob(observations, generator) -> (n,)``,
-    ``prior(n, generator) -> (n, latent_dim)``; ``in_scene(goals (n, d), latents (n, d)) -> (n, d)``, imagined goals as they would be in
-    the scenes that the latents were observed in; ``stored_as``, the key of observed pictures of which the latent
-    is the flattened values divided by 255.
+    ``prior(n, generator) -> (n, latent_dim)``, with ``imagines = False`` where it was switched off; ``in_scene(goals (n, d), latents
+    (n, d)) -> (n, d)``, imagined goals as they would be in the scenes that the latents were observed in; ``stored_as``, the key of
+    observed pictures of which the latent is the flattened values divided by 255.
     """
 
     keys: tuple[str, ...]

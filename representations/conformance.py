@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,11 +11,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.conformance import Check
+from envs.conformance import Check, outcome_of
 from envs.errors import UserError
 from representations.api import Experience, Representation
 from representations.made_up import SIDE, Frames, Shared, made_up_frames, made_up_space
-from representations.watch import global_generators, odd_leaves, touched
+from representations.watch import global_generators, odd_leaves, odd_metrics, touched
 
 Make = Callable[[spaces.Dict], Any]
 CACHES = ("frame", "episode", "never")
@@ -44,12 +45,7 @@ def run_checks(make: Make, seed: int = 0) -> Iterator[Check]:
         return
     for check, promise, attribute in CHECKS:
         claimed = hasattr(representation, attribute) and (representation.needs_fit or check is not _fitting)
-        outcome = Check(check.__name__.strip("_"), promise, claimed, [])
-        if claimed:
-            try:
-                outcome.problems.extend(check(lambda: make(made_up_space()), seed))
-            except Exception as error:  # a check that crashes is a finding, not the end of the report
-                outcome.problems.append(f"{outcome.name}: {type(error).__name__}: {error}")
+        outcome = outcome_of(check.__name__, promise, claimed, functools.partial(check, lambda: make(made_up_space()), seed))
         yield outcome
         if outcome.problems and check in (_declares, _latents):
             return  # whatever encodes would say the same
@@ -115,13 +111,7 @@ def _randomness(make: Callable[[], Any], seed: int) -> Iterator[str]:
 def _fitting(make: Callable[[], Any], seed: int) -> Iterator[str]:
     frames, one = made_up_frames(seed=seed), make()
     for first in (True, False):
-        metrics = _fit(one, frames, seed, first)
-        if not isinstance(metrics, dict):
-            yield f"fitting: fit returned {type(metrics).__name__}; expected a dict of figures, perhaps empty"
-            return
-        for name, value in metrics.items():
-            if not isinstance(name, str) or not np.isscalar(value) or not np.isfinite(float(value)):  # type: ignore[arg-type]
-                yield f"fitting: fit returned {name!r}: {value!r}; expected finite numbers by name"
+        yield from (f"fitting: {problem}" for problem in odd_metrics(_fit(one, frames, seed, first)))
 
 
 def _experience(make: Callable[[], Any], seed: int) -> Iterator[str]:

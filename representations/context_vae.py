@@ -10,13 +10,14 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from representations.api import Experience, Floats, Rows
+from representations.api import DrawRows, Experience, Floats, Rows
 from representations.checks import at_least, image_size
 from representations.conv import Decoder, Encoder, PictureNetworks
 from representations.elbo import kl_to_unit
 from representations.init import seeded
 from representations.picture_vae import PictureVAE
 from representations.state import array
+from representations.windows import Windows
 
 SCENES = 256  # contexts that are kept, for a prior without a scene
 
@@ -59,7 +60,8 @@ class ContextVAE(PictureVAE):
         at_least("ContextVAE", "beta", beta, 0)
         at_least("ContextVAE", "beta_start", beta_start, 0)
         self.scene = slice(z_dim, z_dim + scene_dim)
-        self._betas, self._fits = (beta_start, beta), 0
+        self._betas, self._annealed = (beta_start, beta), False
+        self._episodes: Windows  # of the fit that is going on
         self._scenes = np.zeros((1, scene_dim), np.float32)  # unscaled contexts of the last fit
         super().__init__(
             seeded(lambda: _Networks(height, width, channels, z_dim, scene_dim), seed),
@@ -90,22 +92,26 @@ class ContextVAE(PictureVAE):
         context: torch.Tensor = networks.scene(pictures)[0]
         return context
 
+    def fit(self, experience: Experience, draw: DrawRows, generator: np.random.Generator, *, first: bool) -> dict[str, float]:
+        """Fit as every picture VAE does, with beta growing in the `first` fit."""
+        self._episodes, self._annealed = Windows.stored(experience), first
+        return super().fit(experience, draw, generator, first=first)
+
     def loss(self, experience: Experience, rows: Rows, noise: torch.Generator, done: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss of the frames `rows`, each with the context of another frame of its episode, and their error per pixel."""
-        others = companions(experience, rows, noise)
+        others = self._episodes.companions(rows, torch.rand(len(rows), generator=noise, dtype=torch.float64).numpy())
         x, y = (self._pictures(torch.as_tensor(experience.read(self.keys[0], part))) for part in (rows, others))
         means, log_variances = self.posterior(x)
         draws = torch.randn(means.shape, generator=noise).to(self._device)
         z = means + draws * (0.5 * log_variances).exp()
         errors = (x - self._networks.decoder(torch.cat([z, self._context(y)], dim=1))).square().sum() / len(x)
         start, end = self._betas
-        beta = end if self._fits else start + (end - start) * min(1.0, 2.0 * done)
+        beta = end if not self._annealed else start + (end - start) * min(1.0, 2.0 * done)
         return errors / (2 * self._sigma**2) + beta * kl_to_unit(means, log_variances).mean(), errors / x[0].numel()
 
     def _fit_shape(self, experience: Experience, rows: Rows) -> None:
-        """Keep the contexts of some of the `rows`, beside what every picture VAE fits; a fit has ended."""
+        """Keep the contexts of some of the `rows`, beside what every picture VAE fits."""
         super()._fit_shape(experience, rows)
-        self._fits += 1
         with torch.inference_mode():
             pictures = self._pictures(torch.as_tensor(experience.read(self.keys[0], rows[:SCENES])))
             self._scenes = self._context(pictures).cpu().numpy().astype(np.float32)
@@ -125,11 +131,11 @@ class ContextVAE(PictureVAE):
         return moved
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"scenes": self._scenes.copy(), "fits": self._fits}
+        return super().state_dict() | {"scenes": self._scenes.copy()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
-        self._scenes, self._fits = array(state, "scenes", "ContextVAE"), int(array(state, "fits", "ContextVAE"))
+        self._scenes = array(state, "scenes", "ContextVAE")
 
 
 class _Networks(PictureNetworks):
@@ -138,15 +144,6 @@ class _Networks(PictureNetworks):
         self.encoder = Encoder(height, width, channels, z_dim)
         self.scene: nn.Module = Encoder(height, width, channels, scene_dim)
         self.decoder = Decoder(height, width, channels, z_dim + scene_dim)
-
-
-def companions(experience: Experience, rows: Rows, noise: torch.Generator) -> Rows:
-    """Return for each of `rows` (n,) a frame of the same episode, drawn uniformly: (n,)."""
-    first, length = experience.episodes()
-    order = np.argsort(first)
-    at = order[np.searchsorted(first[order], rows, side="right") - 1]
-    chance = torch.rand(len(rows), generator=noise, dtype=torch.float64).numpy()
-    return np.asarray(first[at] + (chance * (length[at] + 1)).astype(np.int64), np.int64)
 
 
 def _covariance(factor: Floats) -> Floats:

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA as SklearnPCA
 from torch import nn
 
 from envs.errors import UserError
 from representations.api import DrawRows, Experience, Floats, Observations, Rows
 from representations.checks import at_least, image_size
 from representations.chunks import in_chunks
+from representations.components import principal, random_basis
 from representations.holdout import HoldOut
 from representations.modules import weighted
 from representations.state import array, entry
@@ -78,8 +78,7 @@ class Frozen:
             raise UserError(f"Frozen: latent_dim = {latent_dim}, but {module} yields {features} features a picture; expected at most that")
         self._offset = np.zeros(features, np.float32)
         # before the first fit: a fixed random projection, so that practice can start and latents are not all equal
-        basis = np.random.default_rng(seed).standard_normal((features, latent_dim))
-        self._components = np.ascontiguousarray(np.linalg.qr(basis)[0].T, dtype=np.float32)
+        self._components = random_basis(features, latent_dim, seed)
         self._unit = np.ones(1, np.float32)
 
     def _checked(self, name: str, images: torch.Tensor) -> torch.Tensor:
@@ -127,16 +126,7 @@ class Frozen:
         different, which = np.unique(rows, return_inverse=True)
         flat = self._read(experience, different)[which]
         self._offset = flat.mean(axis=0)
-        # fewer directions than components, down to none in identical frames: the rest stay silent
-        self._components = np.zeros_like(self._components)
-        variance = np.zeros(self.latent_dim)
-        if np.ptp(flat, axis=0).any():
-            found = min(self.latent_dim, *flat.shape)
-            # exact and fast while there are few features: the covariance is (features, features)
-            solver = "covariance_eigh" if flat.shape[1] <= 2048 and len(flat) > flat.shape[1] else "randomized"
-            pca = SklearnPCA(found, svd_solver=solver, random_state=int(generator.integers(2**31))).fit(flat)
-            self._components[:found] = pca.components_
-            variance[:found] = pca.explained_variance_
+        self._components, variance = principal(flat, self.latent_dim, generator)
         self._unit = np.array([np.sqrt(variance.mean()) if variance.any() else 1.0], np.float32)
         metrics = {"explained_variance": self._explained(flat), "fit_frames": float(len(rows))}
         held = held_out.rows(generator)

@@ -17,10 +17,10 @@ BOUND = 1.0
 
 
 class Frames(Experience):
-    """Episodes of `STEPS` steps over given columns, all of one length."""
+    """Episodes of `steps` steps over given columns, all of one length but for the last."""
 
-    def __init__(self, columns: Mapping[str, NDArray[Any]]) -> None:
-        self.columns = dict(columns)
+    def __init__(self, columns: Mapping[str, NDArray[Any]], steps: int = STEPS) -> None:
+        self.columns, self.steps = dict(columns), steps
 
     @property
     def size(self) -> int:
@@ -37,8 +37,8 @@ class Frames(Experience):
 
     def episodes(self) -> tuple[Rows, Rows]:
         """Return (first rows (e,), lengths in steps (e,))."""
-        first = np.arange(0, self.size, STEPS + 1)
-        return first, np.minimum(STEPS, self.size - first - 1)
+        first = np.arange(0, self.size, self.steps + 1)
+        return first, np.minimum(self.steps, self.size - first - 1)
 
 
 class Shared(Frames):

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA as SklearnPCA
 
 from representations.api import DrawRows, Experience, Floats, Observations
 from representations.checks import at_least, image_size, one_of
 from representations.chunks import in_chunks
+from representations.components import principal, random_basis
 from representations.holdout import HoldOut
 from representations.state import array
 
@@ -56,8 +56,7 @@ class PCA:
         pixels = int(np.prod(self._grid))
         self._mean = np.zeros(pixels, np.float32)
         # before the first fit: a fixed random projection, so that practice can start and latents are not all equal
-        basis = np.random.default_rng(seed).standard_normal((pixels, latent_dim))
-        self._components = np.ascontiguousarray(np.linalg.qr(basis)[0].T, dtype=np.float32)
+        self._components = random_basis(pixels, latent_dim, seed)
         self._variance = np.ones(latent_dim, np.float32)
 
     def _flatten(self, images: NDArray[np.uint8]) -> torch.Tensor:
@@ -96,16 +95,7 @@ class PCA:
         rows = held_out.drop(draw(min(self._frames, experience.size)))
         flat = self._flatten(experience.read(self.keys[0], rows)).cpu().numpy()
         self._mean = flat.mean(axis=0)
-        # fewer directions than components, down to none in identical frames: the rest stay silent
-        self._components = np.zeros((self.latent_dim, flat.shape[1]), np.float32)
-        variance = np.zeros(self.latent_dim)
-        if np.ptp(flat, axis=0).any():
-            found = min(self.latent_dim, *flat.shape)
-            # exact and fast while the pictures are small: the covariance is (pixels, pixels)
-            solver = "covariance_eigh" if flat.shape[1] <= 2048 and len(flat) > flat.shape[1] else "randomized"
-            pca = SklearnPCA(found, svd_solver=solver, random_state=int(generator.integers(2**31))).fit(flat)
-            self._components[:found] = pca.components_
-            variance[:found] = pca.explained_variance_
+        self._components, variance = principal(flat, self.latent_dim, generator)
         # a component without variance would be divided by zero when whitening; its score is zero whatever the divisor
         floor = 1e-8 * max(float(variance.max()), 1.0)
         self._variance = np.maximum(variance, floor).astype(np.float32)

@@ -14,6 +14,7 @@ from representations.api import DrawRows, Experience, Floats, Observations, Rows
 from representations.checks import at_least, positive
 from representations.chunks import in_chunks
 from representations.conv import PictureNetworks
+from representations.curve import fit_metrics
 from representations.elbo import kl_to_unit
 from representations.holdout import HoldOut
 from representations.latent_shape import gaussian_of, picture_effect
@@ -100,14 +101,7 @@ class PictureVAE(ABC):
         noise = torch.Generator().manual_seed(int(generator.integers(2**63)))
         starts = range(0, len(rows), self._batch_size)
         losses = [self._step(experience, rows[at : at + self._batch_size], noise, at / len(rows)) for at in starts]
-        metrics = {"fit_steps": float(len(losses))}
-        if losses:
-            curve = torch.stack(losses)
-            if not bool(curve.isfinite().all()):
-                raise FloatingPointError(
-                    f"{self._name}: the loss is not finite at step {int((~curve.isfinite()).nonzero()[0])} of its fit; try a smaller lr"
-                )
-            metrics["train_reconstruction_mse"] = float(curve[-50:].mean())
+        metrics = fit_metrics(self._name, "train_reconstruction_mse", losses)
         self._fit_shape(experience, rows[-2048:])
         return metrics | self._score(experience, held_out.rows(generator))
 

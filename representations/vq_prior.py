@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, pad
 
 from representations.api import Experience, Rows
+from representations.curve import finite_curve
 from representations.init import seeded
 from representations.state import entry, load_module, load_optimizer_state, module_state, optimizer_state
 
@@ -158,7 +159,7 @@ class ScenePrior:
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
             losses.append(loss.detach())
-        return finite(torch.stack(losses), " of the prior")
+        return finite_curve("VQVAE, its prior", losses)
 
     def nats(self, tokens: Tokens, contexts: Tokens) -> NDArray[np.float32]:
         """Return (n,) the mean negative log-likelihood of the tokens of each pair, in nats."""
@@ -196,10 +197,3 @@ def pairs(experience: Experience, rows: Rows) -> tuple[Rows, Rows]:
     first = begin[np.maximum(np.searchsorted(begin, rows, side="right") - 1, 0)]
     later = rows != first
     return (rows[later], first[later]) if later.any() else (rows, first)
-
-
-def finite(losses: torch.Tensor, of: str = "") -> torch.Tensor:
-    """Return `losses` (n,); raise `FloatingPointError` at the first that is not finite."""
-    if not bool(losses.isfinite().all()):
-        raise FloatingPointError(f"VQVAE: the loss{of} is not finite at step {int((~losses.isfinite()).nonzero()[0])}; try a smaller lr")
-    return losses

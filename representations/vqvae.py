@@ -14,12 +14,13 @@ from envs.errors import UserError
 from representations.api import DrawRows, Experience, Floats, Observations, Rows
 from representations.checks import at_least, image_size, one_of, positive
 from representations.chunks import in_chunks
+from representations.curve import LAST, fit_metrics
 from representations.holdout import HoldOut
 from representations.init import seeded
 from representations.quantize import EVERY, usage
 from representations.state import array, entry, load_module, load_optimizer_state, module_state, optimizer_state
 from representations.vq_networks import VQNetworks
-from representations.vq_prior import ScenePrior, Tokens, finite, pairs
+from representations.vq_prior import ScenePrior, Tokens, pairs
 
 RESERVOIR = 256  # first frames that `prior` imagines the outcomes of
 SETTLED = 0.8  # share of a fit after which no code is restarted, so that codes and decoder settle
@@ -35,7 +36,7 @@ class VQVAE:
     first_steps, refit_steps: minibatch steps of the long first fit and of a warm-started refit; prior_steps, prior_refit_steps: the same of
     the prior (`ScenePrior`), which learns pairs of a drawn frame and the first one of its episode, after the autoencoder; prior_steps = 0:
     no prior. prior_width, prior_layers: of its network. temperature: below 1, its samples prefer what is likely.
-    The paper has 512 codes; the default is fewer, which reconstruct these scenes nearly as well and leave the prior less to learn.
+    The paper has 512 codes; the default is fewer, which leave the prior less to learn.
     Source: van den Oord et al. 2017; VAL (Khazatsky et al. 2021). Raises `UserError` where `key` is no picture or an argument is out of
     range.
     """
@@ -152,9 +153,7 @@ class VQVAE:
             self._start(experience, rows[:1024], noise)
         batches = np.split(rows[:cut], range(self._batch_size, cut, self._batch_size)) if cut else []
         losses = [self._step(experience, batch, at, at < SETTLED * len(batches), noise) for at, batch in enumerate(batches)]
-        metrics = {"fit_steps": float(len(batches))}
-        if losses:
-            metrics["train_reconstruction_mse"] = float(finite(torch.stack(losses))[-50:].mean())
+        metrics = fit_metrics("VQVAE", "train_reconstruction_mse", losses)
         scored = held_out.rows(generator)
         metrics |= self._score(experience, rows[max(cut - 1024, 0) : cut], scored)
         if self._prior is not None and cut < len(rows):
@@ -197,7 +196,7 @@ class VQVAE:
         grids = self._tokens_at(experience, unique)
         of_later, of_starts = where[: len(later)], where[len(later) :]
         losses = prior.fit(grids, of_later, of_starts, self._batch_size)
-        metrics = {"train_prior_nats": float(losses[-50:].mean())}
+        metrics = {"train_prior_nats": float(losses[-LAST:].mean())}
         kept = np.unique(of_starts)
         self._starts = grids[kept if len(kept) <= RESERVOIR else np.sort(generator.choice(kept, RESERVOIR, replace=False))]
         if len(scored):

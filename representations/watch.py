@@ -1,4 +1,4 @@
-"""What conformance checks watch: generators that nobody should touch, and states that can be written without pickles."""
+"""What conformance checks watch: generators that nobody should touch, states that can be written without pickles, figures."""
 
 from __future__ import annotations
 
@@ -32,3 +32,13 @@ def odd_leaves(tree: Any, path: str = "") -> Iterator[str]:
         return
     for key, value in tree.items():
         yield from odd_leaves(value, f"{path}.{key}" if path else str(key))
+
+
+def odd_metrics(metrics: Any) -> Iterator[str]:
+    """Yield what is wrong with the figures that a fit returned, a line each."""
+    if not isinstance(metrics, dict):
+        yield f"fit returned {type(metrics).__name__}; expected a dict of figures, perhaps empty"
+        return
+    for name, value in metrics.items():
+        if not isinstance(name, str) or not np.isscalar(value) or not np.isfinite(float(value)):  # type: ignore[arg-type]
+            yield f"fit returned {name!r}: {value!r}; expected finite numbers by name"

@@ -51,6 +51,12 @@ class Windows:
             offset = np.ceil(np.log1p(-chance * (1.0 - stay**left)) / np.log(stay))
         return rows + np.clip(offset, 1, left).astype(np.int64)
 
+    def companions(self, rows: Rows, chance: NDArray[np.float64]) -> Rows:
+        """Return for each of `rows` (n,) a frame of its run, by chance (n,) in [0, 1): uniform, itself included: (n,)."""
+        at, _ = self._locate(rows)
+        companions: Rows = self._begin[at] + (chance * (self._end[at] - self._begin[at])).astype(np.int64)
+        return companions
+
     def _locate(self, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return the run that each row would be in and whether it is."""
         at = np.maximum(np.searchsorted(self._begin, rows, side="right") - 1, 0)

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_cases import differences, outcome
 
+from envs.corridor import CorridorEnv
 from envs.coverage import grid_coverage
 from envs.errors import UserError
 from gcrl import cli
@@ -29,7 +30,7 @@ from gcrl.report import race as race_page
 from gcrl.report.race import Arm
 from gcrl.report.runs import RunRecord
 from gcrl.statistics import bootstrap_interval, interquartile_mean
-from gcrl.visited import coverage_so_far, measure_of, visited
+from gcrl.visited import coverage_so_far, measure_of, read_visits, visited
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = ["experiment=corridor", "practice.epochs=3", "practice.episodes_per_epoch=10", "practice.final_goals=4"]
@@ -203,13 +204,13 @@ def test_an_interquartile_mean_is_the_mean_of_the_middle(values: list[float]) ->
 def test_what_was_visited_leaves_out_where_resets_put_the_robot(raced: tuple[Path, dict]) -> None:
     folder, _ = raced
     run = folder / "race/uniform/seed_1"
-    measure, _ = measure_of([run])
+    visits = read_visits(run / "practice.h5")
+    measure, _ = measure_of(CorridorEnv(), [visits])
     with Reader(run / "practice.h5") as reader:
         assert len(visited(reader)) == int(reader.lengths.sum()) == 30
         assert len(visited(reader, 1)) == 20
-        assert len(visited(reader, 0, 0)) == 10
         everything = measure(visited(reader))
-    steps, along = coverage_so_far(run / "practice.h5", measure)
+    steps, along = coverage_so_far(visits, measure)
     assert steps.tolist() == [10, 20, 30]
     assert along[-1] == everything
     assert all(late["coverage"] >= early["coverage"] for early, late in itertools.pairwise(along))
@@ -245,23 +246,19 @@ def test_coverage_of_other_names_is_not_asked_for_and_runs_without_episodes_are_
     assert set(found["arms"]["uniform"]) >= {"coverage", "entropy"}
     empty = tmp_path / "empty"
     Practice(load_settings([*TINY, "env=reach", "env.image_size=0", f"run_dir={empty}", "goal_sampler=uniform", "agent=sac"])).close()
+    nothing = read_visits(empty / "practice.h5")
+    assert coverage_so_far(nothing, lambda goals: {})[1] == []
     with pytest.raises(UserError, match="nothing was visited yet"):
-        measure_of([empty])
+        measure_of(CorridorEnv(), [nothing])
 
 
 def test_an_environment_that_does_not_say_is_measured_on_one_grid_for_all(
     raced: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from envs.corridor import CorridorEnv
-
     folder, _ = raced
-    runs = [folder / "race/uniform/seed_1", folder / "race/far/seed_1"]
+    several = [read_visits(folder / f"race/{arm}/seed_1/practice.h5") for arm in ("uniform", "far")]
     monkeypatch.delattr(CorridorEnv, "coverage")
-    measure, words = measure_of(runs)
-    pooled = []
-    for run in runs:
-        with Reader(run / "practice.h5") as reader:
-            pooled.append(visited(reader))
-    both = np.concatenate(pooled)
+    measure, words = measure_of(CorridorEnv(), several)
+    both = np.concatenate([one.goals for one in several])
     assert measure(both) == grid_coverage(both, both.min(axis=0), both.max(axis=0), [30, 30])
     assert words.startswith("30 cells along each of")

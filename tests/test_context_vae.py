@@ -16,8 +16,9 @@ from envs.errors import UserError
 from gcrl.practice import Practice
 from gcrl.relabel import Relabel
 from representations.conformance import check_representation
-from representations.context_vae import ContextVAE, companions
+from representations.context_vae import ContextVAE
 from representations.vae import VAE
+from representations.windows import Windows
 
 SIZE, EPISODES, STEPS = 32, 90, 9
 HUES = np.array([[210, 40, 40], [40, 170, 60], [50, 80, 220]], np.uint8)
@@ -100,7 +101,7 @@ def test_it_keeps_the_contract() -> None:
 def test_companions_are_frames_of_the_same_episode() -> None:
     memory = Memory(4, image=np.zeros((35, 1)))
     rows = np.repeat(np.arange(35), 50)
-    others = companions(memory, rows, torch.Generator().manual_seed(0))
+    others = Windows.stored(memory).companions(rows, np.random.default_rng(0).random(len(rows)))
     assert (others // 5 == rows // 5).all()
     assert set(others[rows == 7]) == {5, 6, 7, 8, 9}
 

@@ -128,7 +128,7 @@ def test_samples_have_the_density_that_it_states(of_moons):
 
 def test_the_inverse_undoes_the_flow_and_its_volume_is_the_jacobians(of_moons):
     generator = np.random.default_rng(0)
-    for network in (of_moons._network, fitted(Flow(steps=50), mixture(500, 5, 0)[0])._network):
+    for network in (of_moons._networks, fitted(Flow(steps=50), mixture(500, 5, 0)[0])._networks):
         width = network.curves.widths.shape[0]
         z = torch.as_tensor(generator.normal(size=(200, width)) * 2, dtype=torch.float32)
         with torch.no_grad():
@@ -217,6 +217,6 @@ def test_bad_arguments_are_named(arguments, words):
 
 def test_altered_state_is_refused_in_one_line():
     state = fitted(Flow(steps=5), mixture(50, 2, 0)[0]).state_dict()
-    del state["network"]["curves.widths"]
+    del state["networks"]["curves.widths"]
     with pytest.raises(UserError, match=r"curves\.widths"):
         Flow().load_state_dict(state)

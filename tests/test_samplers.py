@@ -24,6 +24,7 @@ from goal_samplers.uniform import Uniform
 from representations.identity import Identity
 from representations.pca import PCA
 from representations.vae import VAE
+from representations.vqvae import VQVAE
 
 torch.set_num_threads(1)
 IMAGE_SPACE = spaces.Dict({"image": spaces.Box(0, 255, (16, 16, 3), np.uint8), "achieved_goal": spaces.Box(-1.0, 1.0, (2,))})
@@ -317,3 +318,10 @@ def test_skew_fit_explores_the_corridor_and_a_model_of_the_data_stays_in_its_cor
     assert skewed > 4.5
     assert stayed < 0.1
     assert plain < 4.0
+
+
+def test_a_sampler_of_the_prior_refuses_one_that_was_switched_off():
+    space = spaces.Dict({"image": spaces.Box(0, 255, (16, 16, 3), np.uint8)})
+    Prior().check(VQVAE(space, codes=8, hidden=4, prior_width=4))
+    with pytest.raises(UserError, match="samples the representation's prior, and VQVAE has none"):
+        Prior().check(VQVAE(space, codes=8, hidden=4, prior_steps=0))

@@ -1,98 +1,25 @@
-"""Representations that learn from time, and frozen features: what their distances follow, and what they do with little to learn from."""
+"""Representations that learn from time: what their distances follow, and what they do with little to learn from."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
-from scipy.stats import spearmanr
+from maze_cases import CELLS, SIZE, SPACE, STEPS, agreement, distances, distracted, fitted, pictures, walked, walks
 from test_representations import Memory, draw_from
-from torch import nn
 
 from envs.errors import UserError
-from representations.api import Representation
 from representations.contrastive import Contrastive
-from representations.frozen import Frozen
 from representations.holdout import HoldOut
 from representations.temporal import Temporal
 from representations.windows import Windows, training_starts
 
-torch.set_num_threads(1)
-SIZE = 32
-SPACE = spaces.Dict(
-    {
-        "image": spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8),
-        "observation": spaces.Box(-9.0, 9.0, (6,)),
-        "achieved_goal": spaces.Box(-9.0, 9.0, (2,)),
-        "touch": spaces.MultiBinary(3),
-    }
-)
-
-# a U of 21 cells: two arms of ten, joined at the bottom, a wall between them
-CELLS = np.array([(x, y) for x in range(3) for y in range(10) if x != 1 or y == 0])
-MOVES = np.array([(1, 0), (-1, 0), (0, 1), (0, -1)])
-FREE = np.pad(np.array([[x != 1 or y == 0 for y in range(10)] for x in range(3)]), 1)
-PAIRS = np.triu_indices(len(CELLS), 1)
-
-
-def along(cells):
-    """Return how far along the U cells (n, 2) lie: steps between two cells are the difference."""
-    return np.where(cells[:, 0] == 0, 9 - cells[:, 1], np.where(cells[:, 0] == 1, 10, 11 + cells[:, 1]))
-
-
-STEPS = np.abs(along(CELLS)[:, None] - along(CELLS))[PAIRS]
-
-
-def walks(episodes, steps, seed):
-    """Return the cells (episodes * (steps + 1), 2) of random walks that keep their direction for three steps or so; walls stop them."""
-    generator = np.random.default_rng(seed)
-    at, move = CELLS[generator.integers(len(CELLS), size=episodes)], generator.integers(4, size=episodes)
-    seen = [at]
-    for _ in range(steps):
-        move = np.where(generator.random(episodes) < 0.3, generator.integers(4, size=episodes), move)
-        new = at + MOVES[move]
-        at = np.where(FREE[new[:, 0] + 1, new[:, 1] + 1][:, None], new, at)
-        seen.append(at)
-    return np.stack(seen, axis=1).reshape(-1, 2)
-
-
-def pictures(cells):
-    """Return pictures of the U with a red robot in it."""
-    images = np.full((len(cells), SIZE, SIZE, 3), 200, np.uint8)
-    images[:, :27, 12:20] = 60
-    for image, (x, y) in zip(images, cells):
-        image[27 - 3 * y : 32 - 3 * y, 2 + 10 * x : 8 + 10 * x] = [200, 30, 30]
-    return images
-
-
-def distracted(cells, seed):
-    """Return states (n, 6): cells and four entries of noise, which vary as much and say nothing."""
-    noise = np.random.default_rng(seed).normal(size=(len(cells), 4)) * 3
-    return np.concatenate([cells, noise], axis=1).astype(np.float32)
-
 
 @pytest.fixture(scope="module")
 def memory():
-    cells = walks(200, 20, seed=0)
-    return Memory(steps=20, image=pictures(cells), achieved_goal=cells.astype(np.float32), observation=distracted(cells, 1))
-
-
-def distances(latents):
-    """Return the distances between all pairs of latents (n, d), in the order of STEPS."""
-    return np.linalg.norm(latents[PAIRS[0]] - latents[PAIRS[1]], axis=1)
-
-
-def agreement(values):
-    return spearmanr(values, STEPS).statistic
-
-
-def fitted(cls, memory, seed=0, **arguments):
-    made = cls(SPACE, seed=seed, device="cpu", **arguments)
-    return made, made.fit(memory, draw_from(memory), np.random.default_rng(1), first=True)
+    return walked()
 
 
 @pytest.fixture(scope="module")
@@ -363,161 +290,3 @@ def test_later_frames_lie_as_many_steps_ahead_as_asked(mean, expected):
     # cut off by the end, they are spread over what is left and not heaped on the last frame
     near_end = windows.later(rows + 990, mean, np.random.default_rng(0))
     assert (near_end == 1000).mean() < 0.15
-
-
-# frozen features
-
-
-class Features(nn.Module):
-    """Two convolutions; `output` says what is made of them."""
-
-    def __init__(self, width=6, output="maps"):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, width, 5, stride=3), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 3, stride=3)
-        )
-        self.output = output
-
-    def forward(self, pictures):
-        maps = self.layers(pictures)
-        made = {"tuple": (maps, maps), "mean": maps.mean(), "integers": maps.flatten(1).long(), "nan": maps * torch.nan, "one": maps[:1]}
-        return made.get(self.output, maps)
-
-
-class Told:
-    """No network."""
-
-
-MODULE = f"{__name__}:Features"
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "features.safetensors"
-    torch.manual_seed(0)
-    module = Features()
-    with torch.no_grad():
-        module(torch.rand(64, 3, SIZE, SIZE))  # running statistics other than zero and one
-    save_file(module.state_dict(), path)
-    return path
-
-
-def frozen(path, **arguments):
-    return Frozen(SPACE, device="cpu", path=str(path), **{"module": MODULE, **arguments})
-
-
-def features_of(path, images):
-    from safetensors.torch import load_file
-
-    module = Features()
-    module.load_state_dict(load_file(path))
-    with torch.no_grad():
-        return module.eval()(torch.as_tensor(images).permute(0, 3, 1, 2) / 255.0).flatten(1).numpy()
-
-
-def test_frozen_distance_is_that_of_the_modules_features_up_to_one_factor(memory, weights):
-    made = frozen(weights, latent_dim=54)  # of 6 x 3 x 3 features, so that nothing is lost
-    assert isinstance(made, Representation)
-    metrics = made.fit(memory, draw_from(memory), np.random.default_rng(0), first=True)
-    assert metrics["explained_variance"] == pytest.approx(1.0, abs=1e-3)
-    assert metrics["held_out_explained_variance"] == pytest.approx(1.0, abs=1e-3)
-    images = pictures(CELLS)
-    ratio = distances(made.encode({"image": images})) / distances(features_of(weights, images))
-    assert ratio.max() < 1.02 * ratio.min()
-    seen = made.encode({"image": memory.read("image", np.arange(memory.size))})
-    assert np.square(seen.std(axis=0)).mean() == pytest.approx(1.0, rel=0.1)
-
-
-def test_more_components_keep_more_and_the_module_stays_as_it_was(memory, weights):
-    made = frozen(weights, latent_dim=4)
-    before = [weight.clone() for weight in made._module.state_dict().values()]
-    few, more = (one.fit(memory, draw_from(memory), np.random.default_rng(0), first=True) for one in (made, frozen(weights, latent_dim=16)))
-    assert 0.3 < few["held_out_explained_variance"] < more["held_out_explained_variance"] < 1.0
-    assert all(torch.equal(one, other) for one, other in zip(before, made._module.state_dict().values()))
-    assert made.encode({"image": pictures(CELLS)}).shape == (len(CELLS), 4)
-
-
-def test_pictures_are_resized_and_normalised_before_the_module_sees_them(weights):
-    made = frozen(weights, resize=16, mean=[0.1, 0.2, 0.3], std=[0.5, 0.5, 2.0], latent_dim=2)
-    seen = []
-    made._module.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    made.encode({"image": np.full((9, SIZE, SIZE, 3), 255, np.uint8)})
-    assert all(part.shape[1:] == (3, 16, 16) for part in seen)
-    np.testing.assert_allclose(seen[0][0, :, 0, 0], [1.8, 1.6, 0.35], rtol=1e-5)
-
-
-def test_frozen_is_restored_bit_for_bit_and_refuses_other_weights(memory, weights, tmp_path):
-    made, twin = frozen(weights), frozen(weights)
-    made.fit(memory, draw_from(memory), np.random.default_rng(0), first=True)
-    images = {"image": pictures(CELLS)}
-    assert not np.array_equal(made.encode(images), twin.encode(images))
-    twin.load_state_dict(made.state_dict())
-    np.testing.assert_array_equal(made.encode(images), twin.encode(images))
-    for one in (made, twin):
-        one.fit(memory, draw_from(memory, 3), np.random.default_rng(3), first=False)
-    np.testing.assert_array_equal(made.encode(images), twin.encode(images))
-    save_file(Features().state_dict(), tmp_path / "other.safetensors")
-    with pytest.raises(UserError, match="not the one that the saved state"):
-        frozen(tmp_path / "other.safetensors").load_state_dict(made.state_dict())
-
-
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_frozen_survives_few_or_identical_frames(weights, count):
-    for images in (pictures(np.zeros((count, 2), np.int64)), pictures(CELLS[:count])):
-        few = Memory(steps=count - 1, image=images)
-        made = frozen(weights)
-        metrics = made.fit(few, draw_from(few), np.random.default_rng(0), first=True)
-        assert np.isfinite(list(metrics.values())).all()
-        assert np.isfinite(made.encode({"image": images})).all()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"path": ""}, "path = ''; expected a .safetensors file"),
-        ({"path": "net.pt"}, "net.pt'; expected a .safetensors file"),
-        ({"path": "none.safetensors"}, "there is no file none.safetensors"),
-        ({"module": ""}, "module = ''; expected the class"),
-        ({"module": "nowhere:Net"}, "cannot import nowhere"),
-        ({"module": f"{__name__}:Featrues"}, "did you mean 'Features'"),
-        ({"module": f"{__name__}:Told"}, "is no torch.nn.Module"),
-        ({"arguments": {"depth": 3}}, "Features.depth=3. fails: TypeError"),
-        ({"arguments": {"width": 7}}, "layers.0.weight' in the saved state of Frozen"),
-        ({"arguments": {"output": "tuple"}}, "returns a tuple"),
-        ({"arguments": {"output": "mean"}}, r"returns a torch.float32 tensor \(\)"),
-        ({"arguments": {"output": "one"}}, r"tensor \(1, 6, 3, 3\) for 2 pictures"),
-        ({"arguments": {"output": "integers"}}, "returns a torch.int64 tensor"),
-        ({"resize": 4}, r"fails on pictures \(2, 3, 4, 4\): RuntimeError.*another resize"),
-        ({"latent_dim": 55}, "latent_dim = 55.*yields 54 features"),
-        ({"mean": [0.5]}, "mean = .0.5.; expected 3 finite numbers"),
-        ({"std": [1.0, 0.0, 1.0]}, "expected numbers above 0"),
-        ({"key": "achieved_goal"}, "uint8"),
-        ({"frames": 1}, "frames = 1"),
-    ],
-)
-def test_frozen_names_what_is_wrong(weights, arguments, words):
-    with pytest.raises(UserError, match=words):
-        frozen(**{"path": weights, **arguments})
-
-
-def test_missing_and_foreign_weights_are_named(weights, tmp_path):
-    state = Features().state_dict()
-    save_file({name: value for name, value in state.items() if name != "layers.3.bias"}, tmp_path / "less.safetensors")
-    save_file(state | {"head.weight": torch.zeros(2)}, tmp_path / "more.safetensors")
-    (tmp_path / "broken.safetensors").write_bytes(b"no weights at all")
-    for name, words in (("less", "has no 'layers.3.bias'"), ("more", "unknown weight 'head.weight'"), ("broken", "cannot read")):
-        with pytest.raises(UserError, match=words):
-            frozen(tmp_path / f"{name}.safetensors")
-
-
-def test_features_that_are_not_finite_stop_the_fit(memory, weights):
-    with pytest.raises(FloatingPointError, match="not finite"):
-        frozen(weights, arguments={"output": "nan"}).fit(memory, draw_from(memory), np.random.default_rng(0), first=True)
-
-
-def test_half_precision_weights_are_read(weights, tmp_path):
-    state = {name: value.bfloat16() if value.is_floating_point() else value for name, value in Features().state_dict().items()}
-    save_file(state, tmp_path / "half.safetensors")
-    latents = frozen(tmp_path / "half.safetensors").encode({"image": pictures(CELLS)})
-    assert latents.dtype == np.float32
-    assert np.isfinite(latents).all()

@@ -10,7 +10,6 @@ import torch
 from gymnasium import spaces
 
 from envs.errors import UserError
-from goal_samplers.prior import Prior
 from representations.api import Experience, Representation
 from representations.quantize import Quantiser, spread_out, usage
 from representations.vq_prior import PixelCNN, ScenePrior, pairs
@@ -395,10 +394,3 @@ def test_altered_state_is_refused_by_name(part):
     del state[part]
     with pytest.raises(UserError, match=part):
         VQVAE(SPACE, seed=0, **QUICK).load_state_dict(state)
-
-
-def test_a_sampler_of_the_prior_refuses_one_that_was_switched_off():
-    space = spaces.Dict({"image": spaces.Box(0, 255, (16, 16, 3), np.uint8)})
-    Prior().check(VQVAE(space, codes=8, hidden=4, prior_width=4))
-    with pytest.raises(UserError, match="samples the representation's prior, and VQVAE has none"):
-        Prior().check(VQVAE(space, codes=8, hidden=4, prior_steps=0))

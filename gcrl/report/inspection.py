@@ -32,7 +32,7 @@ def write_inspection(
     found: Inspection,
     sample: Sample,
     latents: NDArray[np.float32],
-    routes: Sequence[views.Path],
+    routes: Sequence[views.Route],
     names: Sequence[str],
     generator: np.random.Generator,
 ) -> Path:
@@ -54,7 +54,7 @@ def write_inspection(
     return write_page(out, f"{name} · gcrl inspect", head, "\n".join(body), [run])
 
 
-def _routes(found: Inspection, routes: Sequence[views.Path]) -> str:
+def _routes(found: Inspection, routes: Sequence[views.Route]) -> str:
     if not routes:
         return ""
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from gcrl.config import read_settings
+from gcrl.parts import build_env
 from gcrl.report import figures as fig
 from gcrl.report.headline import column_name
 from gcrl.report.markup import duration, number, picture, section, span, strip, table
@@ -18,7 +20,7 @@ from gcrl.report.practice_sections import Plane, factor_names, plane_of, planes
 from gcrl.report.practised import Practised, read_practised
 from gcrl.report.runs import RunRecord, load_run
 from gcrl.statistics import bootstrap_interval, interquartile_mean, paired_difference
-from gcrl.visited import coverage_so_far, measure_of
+from gcrl.visited import NAMES, coverage_so_far, measure_of, read_visits
 
 LESS_IS_BETTER = ("_error", "distance", "_m", "_rad")  # how a figure of the task ends that should be small
 SEEDS_ASKED = 5
@@ -47,11 +49,14 @@ def write_race(arms: Mapping[str, Sequence[Path]], out: Path, command: str = "")
         ``arms``: {label: {figure: {"iqm", "interval", "seeds"}}}; ``differences``: of every figure, each arm against the best one;
         ``page``: where it is.
     """
-    measure, grid = measure_of([folder for folders in arms.values() for folder in folders])
+    visits = {folder: read_visits(folder / "practice.h5") for folders in arms.values() for folder in folders}
+    env = build_env(read_settings(next(iter(visits)) / "config.yaml"))
+    env.close()
+    measure, grid = measure_of(env, list(visits.values()))
     racing = []
     for label, folders in arms.items():
         runs = [load_run(folder) for folder in folders]
-        along = [coverage_so_far(folder / "practice.h5", measure) for folder in folders]
+        along = [coverage_so_far(visits[folder], measure) for folder in folders]
         racing.append(Arm(label, runs, along, _figures(runs, along)))
     names = list(dict.fromkeys(name for arm in racing for name in arm.figures))
     differences = [found for name in names for found in _differences(racing, name)]
@@ -62,8 +67,10 @@ def write_race(arms: Mapping[str, Sequence[Path]], out: Path, command: str = "")
         _proposals(racing),
         several_runs({arm.label: arm.runs for arm in racing}),
     ]
-    write_page(out, f"{runs[0].experiment} · gcrl compare", _head(racing, names, command), "\n".join(body), [run.path for run in runs])
-    return {"arms": {arm.label: _summary(arm) for arm in racing}, "differences": differences, "page": str(out)}
+    summaries = {arm.label: _summary(arm) for arm in racing}
+    head = _head(racing, summaries, names, command)
+    write_page(out, f"{runs[0].experiment} · gcrl compare", head, "\n".join(body), [run.path for run in runs])
+    return {"arms": summaries, "differences": differences, "page": str(out)}
 
 
 def _figures(runs: Sequence[RunRecord], along: Sequence[tuple[Any, list[dict[str, float]]]]) -> dict[str, dict[int, float]]:
@@ -71,7 +78,7 @@ def _figures(runs: Sequence[RunRecord], along: Sequence[tuple[Any, list[dict[str
     found: dict[str, dict[int, float]] = {}
     for run, (_, covered) in zip(runs, along, strict=True):
         figures = {name: (run.evaluation or {})[name] for name in ["success_rate", *run.figures()] if run.evaluation}
-        figures |= {name: covered[-1][name] for name in ("coverage", "entropy") if covered}
+        figures |= {name: covered[-1][name] for name in NAMES if covered}
         for name, value in figures.items():
             found.setdefault(name, {})[int(run.seed)] = float(value)
     return found
@@ -118,12 +125,11 @@ def _differences(racing: Sequence[Arm], name: str) -> list[dict[str, Any]]:
     return found
 
 
-def _head(racing: Sequence[Arm], names: Sequence[str], command: str) -> str:
+def _head(racing: Sequence[Arm], summaries: Mapping[str, dict[str, Any]], names: Sequence[str], command: str) -> str:
     runs = [run for arm in racing for run in arm.runs]
     rows = []
     for arm in racing:
-        summary = _summary(arm)
-        cells = [_cell(summary.get(name), name) for name in names]
+        cells = [_cell(summaries[arm.label].get(name), name) for name in names]
         walls = [run.last("wall_s") for run in arm.runs if run.last("wall_s")]
         budget = [] if _equal(racing) else _budget(arm)
         rows.append([arm.label, str(len(arm.runs)), *cells, *budget, duration(sum(walls) / len(walls) if walls else None)])
@@ -193,7 +199,7 @@ def _verdicts(differences: Sequence[dict[str, Any]], runs: list[RunRecord]) -> s
 
 def _curves(racing: Sequence[Arm], grid: str) -> str:
     charts = []
-    for name in ("coverage", "entropy"):
+    for name in NAMES:
         lines = []
         for arm in racing:
             rows = [(steps, [one[name] for one in covered]) for steps, covered in arm.visited if covered]

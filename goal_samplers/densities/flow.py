@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,16 +12,16 @@ from torch.nn.functional import pad, softmax, softplus
 
 from envs.errors import UserError
 from goal_samplers.api import DrawRows, Experience, GoalContext, Rows
-from goal_samplers.densities.columns import Standardiser, read_columns
-from representations.init import seeded
-from representations.state import entry, load_module, load_optimizer_state, module_state, optimizer_state
+from goal_samplers.densities.columns import read_columns
+from goal_samplers.densities.trained import Trained
+from representations.curve import finite_curve
 
 BOUND = 4.0  # standard deviations: beyond, the monotone curves are straight lines
 LEAST = 1e-3  # of a bin's width and height, and of a slope
 STRETCH = 2.0  # most that one coupling scales by, as a logarithm
 
 
-class Flow:
+class Flow(Trained):
     """p(s) over the columns of `key`, standardised: a unit Gaussian seen through an invertible map, trained by maximum likelihood.
 
     The map bends each column by a monotone curve of its own (rational-quadratic splines of `bins` bins, Durkan et al. 2019) and then mixes
@@ -34,6 +32,8 @@ class Flow:
     steps: Adam steps per fit, from the weights of the last one. A row far outside the data gets a vanishing density, which `KDE` bounds.
     Raises `UserError` for an argument out of range, or where `key` holds pictures.
     """
+
+    name = "Flow"
 
     def __init__(
         self,
@@ -56,35 +56,27 @@ class Flow:
         for name, number in {"noise": noise, "lr": lr}.items():
             if not 0 < number < math.inf:
                 raise UserError(f"Flow: {name} = {number}; expected a number above 0")
-        self.key = key
+        super().__init__(key, lr)
         self._couplings, self._hidden, self._bins, self._noise = couplings, hidden, bins, noise
-        self._steps, self._batch_size, self._lr = steps, batch_size, lr
-        self._scale: Standardiser | None = None
-        self._network: _Network
-        self._optimizer: torch.optim.Adam
+        self._steps, self._batch_size = steps, batch_size
+
+    def networks(self, width: int) -> nn.Module:
+        """Return new networks for rows of `width` columns."""
+        return _Network(width, self._couplings, self._hidden, self._bins)
 
     def fit(self, context: GoalContext, draw: DrawRows) -> dict[str, float]:
         """Take `steps` Adam steps on drawn rows; return the training loss (nats per standardised row) of the last tenth."""
-        columns = read_columns(context.experience, self.key, draw(self._steps * self._batch_size))
-        if self._scale is None:
-            self._build(columns.shape[1], int(context.generator.integers(2**31)))
-        self._scale = Standardiser(columns)
-        data = torch.as_tensor(self._scale.apply(columns), dtype=torch.float32)
-        noise = torch.Generator().manual_seed(int(context.generator.integers(2**63)))
+        _, data, noise = self._training_data(context, draw, self._steps * self._batch_size)
         losses = []
         for x in torch.split(data, self._batch_size):
-            loss = -self._network.log_prob(x + self._noise * torch.randn(x.shape, generator=noise)).mean()
+            loss = -self._networks.log_prob(x + self._noise * torch.randn(x.shape, generator=noise)).mean()
             self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             # one row far out has a gradient that would undo what the others taught
-            nn.utils.clip_grad_norm_(self._network.parameters(), 5.0)
+            nn.utils.clip_grad_norm_(self._networks.parameters(), 5.0)
             self._optimizer.step()
             losses.append(loss.detach())
-        curve = torch.stack(losses)
-        if not bool(curve.isfinite().all()):
-            raise FloatingPointError(
-                f"Flow: the loss is not finite at step {int((~curve.isfinite()).nonzero()[0])} of its fit; try a smaller lr"
-            )
+        curve = finite_curve("Flow", losses)
         return {"density_loss": float(curve[-max(len(losses) // 10, 1) :].mean())}
 
     def log_prob(self, experience: Experience, rows: Rows, generator: np.random.Generator) -> NDArray[np.float32]:
@@ -92,7 +84,7 @@ class Flow:
         scale = self._fitted()
         x = torch.as_tensor(scale.apply(read_columns(experience, self.key, rows)), dtype=torch.float32)
         with torch.inference_mode():
-            logs = torch.cat([self._network.log_prob(part) for part in torch.split(x, 1024)])
+            logs = torch.cat([self._networks.log_prob(part) for part in torch.split(x, 1024)])
         return np.asarray(logs.numpy() - scale.log_volume, np.float32)
 
     def sample(self, n: int, generator: np.random.Generator) -> NDArray[np.float32]:
@@ -100,36 +92,8 @@ class Flow:
         scale = self._fitted()
         z = torch.as_tensor(generator.standard_normal((n, len(scale.mean)), dtype=np.float32))
         with torch.inference_mode():
-            x = self._network.inverse(z)
+            x = self._networks.inverse(z)
         return scale.invert(x.numpy().astype(np.float64)).astype(np.float32)
-
-    def _build(self, width: int, seed: int) -> None:
-        self._network = seeded(lambda: _Network(width, self._couplings, self._hidden, self._bins), seed)
-        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=self._lr, fused=True)
-
-    def _fitted(self) -> Standardiser:
-        if self._scale is None:
-            raise UserError("Flow is not fitted yet; expected a call of fit first")
-        return self._scale
-
-    def state_dict(self) -> dict[str, Any]:
-        if self._scale is None:
-            return {}
-        return {
-            "scale": self._scale.state_dict(),
-            "network": module_state(self._network),
-            "optimizer": optimizer_state(self._optimizer, self._network),
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if not state:
-            self._scale = None
-            return
-        scale = Standardiser.from_state(entry(state, "scale", "Flow"))
-        self._build(len(scale.mean), 0)
-        load_module(self._network, entry(state, "network", "Flow"), "Flow")
-        load_optimizer_state(self._optimizer, self._network, entry(state, "optimizer", "Flow"), "Flow")
-        self._scale = scale
 
 
 class _Curves(nn.Module):

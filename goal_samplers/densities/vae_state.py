@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,12 +10,12 @@ from torch import nn
 from envs.errors import UserError, did_you_mean
 from goal_samplers.api import DrawRows, Experience, GoalContext, Rows
 from goal_samplers.densities.columns import Standardiser, read_columns
+from goal_samplers.densities.trained import Trained
+from representations.curve import finite_curve
 from representations.elbo import combine, gaussian_log_prob, kl_to_unit, log_importance_weight
-from representations.init import seeded
-from representations.state import entry, load_module, load_optimizer_state, module_state, optimizer_state
 
 
-class StateVAE:
+class StateVAE(Trained):
     """p_φ(s) = ∫ N(s; decoder(z), decoder_sigma² I) N(z; 0, I) dz over the columns of `key` (Skew-Fit 2019, section 4.2).
 
     decoder_sigma: the finest structure that the density can show, and how far its samples reach beyond the data; in standard deviations of
@@ -26,6 +23,8 @@ class StateVAE:
     steps: Adam steps per fit, from the weights of the last one. samples: posterior latents per row in ``log_prob``.
     Raises `UserError` for an argument out of range, or where `key` holds pictures.
     """
+
+    name = "StateVAE"
 
     def __init__(
         self,
@@ -48,23 +47,19 @@ class StateVAE:
                 raise UserError(f"StateVAE: {name} = {number}; expected a number above 0")
         if units not in ("data", "key"):
             raise UserError(f"StateVAE: units = '{units}'{did_you_mean(units, ('data', 'key'))}; expected one of: data, key")
-        self.key = key
+        super().__init__(key, lr)
         self._absolute = units == "key"
         self._latent_dim, self._hidden, self._sigma = latent_dim, hidden, decoder_sigma
-        self._steps, self._batch_size, self._lr, self._samples = steps, batch_size, lr, samples
-        self._scale: Standardiser | None = None
-        self._networks: _Networks
-        self._optimizer: torch.optim.Adam
+        self._steps, self._batch_size, self._samples = steps, batch_size, samples
+
+    def networks(self, width: int) -> nn.Module:
+        """Return new networks for rows of `width` columns."""
+        return _Networks(width, self._latent_dim, self._hidden)
 
     def fit(self, context: GoalContext, draw: DrawRows) -> dict[str, float]:
         """Take `steps` Adam steps on drawn rows; return the training loss (nats) and the KL (nats) of the last tenth."""
-        columns = read_columns(context.experience, self.key, draw(self._steps * self._batch_size))
-        if self._scale is None:
-            self._build(columns.shape[1], int(context.generator.integers(2**31)))
-        self._scale = Standardiser(columns)
-        data = torch.as_tensor(self._scale.apply(columns), dtype=torch.float32)
-        sigma = self._sigma_of(self._scale)
-        noise = torch.Generator().manual_seed(int(context.generator.integers(2**63)))
+        scale, data, noise = self._training_data(context, draw, self._steps * self._batch_size)
+        sigma = self._sigma_of(scale)
         losses, divergences = [], []
         for x in torch.split(data, self._batch_size):
             means, log_variances = self._networks.encode(x)
@@ -76,11 +71,7 @@ class StateVAE:
             self._optimizer.step()
             losses.append(loss.detach())
             divergences.append(divergence.detach())
-        curve = torch.stack(losses)
-        if not bool(curve.isfinite().all()):
-            raise FloatingPointError(
-                f"StateVAE: the loss is not finite at step {int((~curve.isfinite()).nonzero()[0])} of its fit; try a smaller lr"
-            )
+        curve = finite_curve("StateVAE", losses)
         last = max(len(losses) // 10, 1)
         return {"density_loss": float(curve[-last:].mean()), "density_kl_nats": float(torch.stack(divergences[-last:]).mean())}
 
@@ -112,34 +103,6 @@ class StateVAE:
         """Return (w,) the decoder's deviation per standardised column."""
         divisor = scale.deviation if self._absolute else np.ones_like(scale.deviation)
         return torch.as_tensor(self._sigma / divisor, dtype=torch.float32)
-
-    def _build(self, width: int, seed: int) -> None:
-        self._networks = seeded(lambda: _Networks(width, self._latent_dim, self._hidden), seed)
-        self._optimizer = torch.optim.Adam(self._networks.parameters(), lr=self._lr, fused=True)
-
-    def _fitted(self) -> Standardiser:
-        if self._scale is None:
-            raise UserError("StateVAE is not fitted yet; expected a call of fit first")
-        return self._scale
-
-    def state_dict(self) -> dict[str, Any]:
-        if self._scale is None:
-            return {}
-        return {
-            "scale": self._scale.state_dict(),
-            "networks": module_state(self._networks),
-            "optimizer": optimizer_state(self._optimizer, self._networks),
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if not state:
-            self._scale = None
-            return
-        scale = Standardiser.from_state(entry(state, "scale", "StateVAE"))
-        self._build(len(scale.mean), 0)
-        load_module(self._networks, entry(state, "networks", "StateVAE"), "StateVAE")
-        load_optimizer_state(self._optimizer, self._networks, entry(state, "optimizer", "StateVAE"), "StateVAE")
-        self._scale = scale
 
 
 class _Networks(nn.Module):
