@@ -13,6 +13,8 @@ class Experiment:
     a group there (``visited:coverage``, ``offline:success_rate``).
     data: what ``gcrl collect`` is told for the dataset that all arms are given, but those that say ``dataset=`` themselves; (): none.
     probe: the same for frames on which every run's representation is probed (`benchmarks.probes`); (): none.
+    frames, sets: what ``gcrl collect`` is told for frames, and {task: what ``gcrl goals`` is told for examples among them}, which runs
+    practise (`goal_sampler.files`) and are measured on; {}: none.
     pairs: comparisons (better, worse, figure) that the claim makes; smaller is better where the figure is in `small`.
     """
 
@@ -24,6 +26,8 @@ class Experiment:
     pairs: list[tuple[str, str, str]] = field(default_factory=list)
     data: tuple[str, ...] = ()
     probe: tuple[str, ...] = ()
+    frames: tuple[str, ...] = ()
+    sets: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 # What is compared of agents that learn from a dataset and then practise.
@@ -68,6 +72,12 @@ REPRESENTATIONS = {
 }
 REPRESENTATION_FIGURES = ("success_rate", "probe:r2_puck", "probe:r2_hand", "probe:follows_puck", "probe:follows_hand", "fit_s")
 PUSH_DATA = ("env=push", "policy=noisy-scripted", "noise=0.5", "episodes=400")
+# Tasks on Push that leave the arm and one coordinate of the puck free, as frames of random actions show them: half are commanded, half
+# say what the set is.
+PUSH_SETS = {
+    name: ("n=200", "splits=[0.5,0,0.5]", f"where={{{bounds}}}", "seed=101")
+    for name, bounds in {"left": "puck_y_m:[0.06,0.14]", "right": "puck_y_m:[-0.14,-0.06]", "far": "puck_x_m:[0.54,0.60]"}.items()
+}
 DISTRACTED = "env.distractors=3"
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -230,6 +240,21 @@ EXPERIMENTS: dict[str, Experiment] = {
             ("latent", "pixel, mean square", "success_rate"),
             ("latent", "pixel", "success_rate"),
         ],
+    ),
+    "disco": Experiment(
+        "disco",
+        "Tasks given by sets of examples on Push by state (the puck on the left, on the right, far away; the arm anywhere): a policy that "
+        "is told what a set has in common (DisCo) at least 20 points above one that is told one of its examples.",
+        {
+            "disco": [],
+            "disco, log-density": ["reward.form=log_density"],
+            "disco, diagonal": ["goal_space.covariance=diagonal"],
+            "examples": ["goal_space=latent", "reward=latent_distance"],
+        },
+        figures=("sets:success_rate", "sets:left", "sets:right", "sets:far"),
+        pairs=[("disco", "examples", "sets:success_rate"), ("disco, log-density", "examples", "sets:success_rate")],
+        frames=("env=push", "env.image_size=0", "policy=random", "random_hold=5", "episodes=400", "seed=101"),
+        sets=PUSH_SETS,
     ),
     "relabel": Experiment(
         "push_state",

@@ -25,6 +25,7 @@ from benchmarks.tables import write_table
 from gcrl.checkpoint import write_atomically
 from gcrl.config import load_settings, read_settings
 from gcrl.data import Reader
+from gcrl.evaluate import evaluate_run
 from gcrl.metrics_log import read_metrics
 from gcrl.run import load
 from gcrl.visited import visited
@@ -78,7 +79,7 @@ def twin(name: str, arm: str) -> tuple[str, str] | None:
         (other, its_arm)
         for other, experiment in EXPERIMENTS.items()
         for its_arm, overrides in experiment.arms.items()
-        if (experiment.preset, experiment.data, overrides) == (own.preset, own.data, own.arms[arm])
+        if (experiment.preset, experiment.data, experiment.sets, overrides) == (own.preset, own.data, own.sets, own.arms[arm])
     )
     first = next(same)
     return None if first == (name, arm) else first
@@ -87,19 +88,28 @@ def twin(name: str, arm: str) -> tuple[str, str] | None:
 def dataset(name: str, keep: Path) -> list[str]:
     """Return the override that names an experiment's dataset, made now unless it is there; [] where it has none."""
     wanted = EXPERIMENTS[name].data
-    return [f"dataset={collected(name, wanted, keep)}"] if wanted else []
+    return [f"dataset={made('collect', name, wanted, keep)}"] if wanted else []
 
 
-def collected(name: str, wanted: tuple[str, ...], keep: Path) -> Path:
-    """Return the file that ``gcrl collect`` made of `wanted`, made now unless it is there. Raises RuntimeError where it cannot be made."""
+def goal_sets(name: str, keep: Path) -> dict[str, Path]:
+    """Return {set: file of goals} of an experiment whose tasks are sets of goals, made now unless they are there."""
+    experiment = EXPERIMENTS[name]
+    if not experiment.sets:
+        return {}
+    frames = f"dataset={made('collect', f'{name}.frames', experiment.frames, keep)}"
+    return {one: made("goals", f"{name}.{one}", (frames, *wanted), keep) for one, wanted in experiment.sets.items()}
+
+
+def made(verb: str, name: str, wanted: tuple[str, ...], keep: Path) -> Path:
+    """Return the file that ``gcrl VERB`` made of `wanted`, made now unless it is there. Raises RuntimeError where it cannot be made."""
     # another process that wants it too makes one of its own, and the last one stays
     path, making, note = (keep / "data" / f"{name}.{ending}" for ending in ("h5", f"{os.getpid()}.h5", "command"))
-    command = "gcrl collect " + " ".join(wanted)
+    command = f"gcrl {verb} " + " ".join(wanted)
     with MAKING:  # arms side by side want the same one
         if not (path.exists() and note.exists() and note.read_text() == command):
             path.parent.mkdir(parents=True, exist_ok=True)
             given = [*wanted, f"out={making}", "overwrite=true"]
-            done = subprocess.run([sys.executable, "-m", "gcrl", "collect", *given], capture_output=True, text=True, check=False)
+            done = subprocess.run([sys.executable, "-m", "gcrl", verb, *given], capture_output=True, text=True, check=False)
             if done.returncode:
                 raise RuntimeError(f"{command}: failed ({done.returncode}): {done.stderr.strip().splitlines()[-1:]}")
             note.unlink(missing_ok=True)
@@ -122,6 +132,9 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
     folder = keep / name / f"{arm}_seed{seed}"
     try:
         overrides = [f"experiment={experiment.preset}", *dataset(name, keep), *experiment.arms[arm], f"seed={seed}"]
+        sets = goal_sets(name, keep)
+        if sets and not any(text.startswith("goal_sampler=") for text in overrides):
+            overrides.append(f"goal_sampler.files=[{','.join(map(str, sets.values()))}]")
     except RuntimeError as error:
         return f"{target}: {error}"
     started = time.perf_counter()
@@ -138,7 +151,10 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
     result |= {"data": "gcrl collect " + " ".join(experiment.data)} if experiment.data else {}
     result |= measure(folder, overrides, time.perf_counter() - started)
     if experiment.probe:
-        result |= probed(folder, collected(f"{name}.probe", experiment.probe, keep))
+        result |= probed(folder, made("collect", f"{name}.probe", experiment.probe, keep))
+    if sets:
+        reached = {one: evaluate_run(folder, goals=path)["success_rate"] for one, path in sets.items()}
+        result["sets"] = {**reached, "success_rate": sum(reached.values()) / len(reached)}
     return save(target, result)
 
 

@@ -31,6 +31,7 @@ from gcrl.episodes import Episodes
 from gcrl.relabel import Relabel
 from gcrl.replay import Replay
 from gcrl.rewards import Environment
+from goal_samplers.goal_space import LatentGoals
 
 BATCH, EPISODE, SIZE = 256, 50, 48
 OBSERVATION, GOAL, ACTION = 18, 3, 3
@@ -104,8 +105,7 @@ def our_buffer(transitions: int, picture: bool = False) -> Replay:
         env.action_space,
         horizon=EPISODE,
         capacity=rows,
-        latent_dim=GOAL,
-        goal_dim=GOAL,
+        goal_space=LatentGoals(GOAL),
         image_goal=picture,
     )
     generator = np.random.default_rng(0)

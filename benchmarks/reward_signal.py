@@ -57,7 +57,7 @@ def signals(seed: int, episodes: int, folder: Path) -> dict[str, list[float]]:
     found = {}
     for name, choice in REWARDS.items():
         chosen = load_settings(["experiment=push", f"reward={choice}", f"run_dir={folder / 'run'}"])
-        reward = build_reward(chosen, learner.env, learner.representation, learner.sampler)
+        reward = build_reward(chosen, learner.env, learner.policy, learner.sampler)
         value = -reward({key: replay.read(key, rows + 1) for key in reward.needs}, goals)[0]
         found[name] = [rank(value, puck), rank(value[near], puck[near]), rank(value, hand)]
     learner.close()

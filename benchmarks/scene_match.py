@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 import envs
-from benchmarks.learn import collected
+from benchmarks.learn import made
 from envs.bodies import COLOURS
 from envs.objects import HUES
 from gcrl.config import load_settings
@@ -111,8 +111,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, default=Path("runs/benchmarks"))
     given = parser.parse_args()
     torch.set_num_threads(1)
-    train, _, _ = read(collected("scene_match", (*DATA, "seed=101"), given.keep))
-    test, lanes, shown_all = read(collected("scene_match.test", (*DATA[:-1], "episodes=100", "seed=102"), given.keep))
+    train, _, _ = read(made("collect", "scene_match", (*DATA, "seed=101"), given.keep))
+    test, lanes, shown_all = read(made("collect", "scene_match.test", (*DATA[:-1], "episodes=100", "seed=102"), given.keep))
     rng = np.random.default_rng(0)
     episode, step = np.nonzero(shown_all)
     some = rng.permutation(len(episode))[:2000]

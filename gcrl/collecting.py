@@ -146,7 +146,7 @@ class EpisodeMaker:
         if self.draws_goals:
             goal_set.images = np.stack([self.env.render_state(state) for state in goal_set.states])
         if self.trained is not None:
-            return goal_set, as_goals(self.env, self.trained.representation, goal_set)
+            return goal_set, self.trained.told(as_goals(self.env, self.trained.representation, goal_set))
         params = np.asarray(goal_set.achieved, np.float32)
         return goal_set, Goals(params, np.full(len(params), -1, np.int64), goal_set.images, goal_set.achieved, goal_set.starts)
 

@@ -22,7 +22,7 @@ from gcrl.overrides import CONF, chosen, for_hydra
 from gcrl.settings import Settings
 from gcrl.typed import from_mapping
 
-PARTS = ("representation", "goal_sampler", "agent", "reward")
+PARTS = ("representation", "goal_sampler", "goal_space", "agent", "reward")
 DEFAULT_EXPERIMENT = "door"
 
 
@@ -90,12 +90,14 @@ def check_parts(settings: Settings) -> None:
     """Import the chosen classes and check their methods, argument names and types before anything starts; raises `UserError`."""
     from gcrl.agents.api import Agent
     from goal_samplers.api import GoalSampler
+    from goal_samplers.goal_space import GoalSpace
     from representations.api import Representation
 
     check(settings.representation, Representation, "representation", ("observation_space", "seed", "device"))
     check(settings.goal_sampler, GoalSampler, "goal_sampler", ("seed", "device"))
+    check(settings.goal_space, GoalSpace, "goal_space", ("latent_dim",))
     check(settings.agent, Agent, "agent", ("input_dim", "goal_dim", "action_space", "seed", "device"))
-    check(settings.reward, object, "reward", ("env", "representation"))
+    check(settings.reward, object, "reward", ("env", "representation", "goal_space"))
 
 
 def _settings(experiment: str, values: dict[str, Any]) -> Settings:

@@ -5,7 +5,8 @@ Success is the mean of the task's test over an episode's last five steps, never 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +97,8 @@ def evaluate(
     pictures: bool = True,
     seeds: NDArray[np.int64] | None = None,
     stop_on_abort: bool = False,
+    told: NDArray[np.float32] | None = None,
+    success: Callable[[NDArray[Any], NDArray[Any]], NDArray[np.bool_]] | None = None,
 ) -> Evaluation:
     """Command every goal of `goal_set` once and judge the outcome.
 
@@ -105,12 +108,16 @@ def evaluate(
         film: number of episodes whose frames are kept.
         seeds: (n,) seeds of the resets, instead of those derived from `seed`.
         stop_on_abort: end at once where a robot aborts an episode.
+        told: (k,) what the policy is told in every episode, where that is not the goal: what a set has in common.
+        success: of achieved and desired goals (m, g), instead of the environment's test.
 
     Raises:
         Aborted: a robot did, and was to stop at that.
     """
     env = envs[0]
-    goals = as_goals(env, policy.representation, goal_set)
+    goals = policy.told(as_goals(env, policy.representation, goal_set))
+    if told is not None:
+        goals = dataclasses.replace(goals, params=np.repeat(told[None], len(goals), axis=0))
     acts: dict[str, Act] = {
         "policy": lambda observations, goals, generators, step: policy.act(observations, goals),
         "random": RandomActions(env.action_space),
@@ -132,12 +139,12 @@ def evaluate(
     wanted = np.broadcast_to(desired[:, None], final.shape)
     shape = final.shape[:2]
     flat = (final.reshape(-1, final.shape[-1]), wanted.reshape(-1, final.shape[-1]))
-    success: NDArray[np.float64] = np.asarray(env.success(*flat), np.float64).reshape(shape)
+    fulfilled: NDArray[np.float64] = np.asarray((success or env.success)(*flat), np.float64).reshape(shape)
     figures = {name: np.asarray(values, float).reshape(shape).mean(1) for name, values in env.metrics(*flat).items()}
     images = episodes.observations.get("image")
     ends = episodes.lengths
     return Evaluation(
-        success.mean(1),
+        fulfilled.mean(1),
         figures,
         achieved,
         desired,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from envs.errors import UserError
 from gcrl.episodes import Episodes
 from goal_samplers.api import Goals
+from goal_samplers.imagined import imagined
 from representations.api import Floats, Representation, Rows
 
 CHUNK = 256  # goals a representation encodes at a time
@@ -151,7 +152,8 @@ class GoalRecords:
 def encode_goals(representation: Representation, goals: Goals, read: Read, offset: int) -> None:
     """Encode `goals` again in place from what the representation reads: picture, achieved goal, else the latent of the source row.
 
-    The first goal stands at place `offset` of its batch of CHUNK. A goal with none of the three keeps its parameters.
+    The first goal stands at place `offset` of its batch of CHUNK. A goal with none of the three keeps its parameters, as does what says
+    more of a goal than its latent, and a goal that was fitted to a set, whose picture is of an example.
     """
     known = goals.rows >= 0
     if representation.keys == ("image",) and goals.images is not None:
@@ -163,7 +165,9 @@ def encode_goals(representation: Representation, goals: Goals, read: Read, offse
     else:
         fresh = read("latent", np.where(known, goals.rows, 0))
         usable = known
-    goals.params[usable] = fresh[usable]
+    if goals.params.shape[1] > fresh.shape[1]:
+        usable &= ~imagined(goals.rows, goals.achieved)
+    goals.params[usable, : fresh.shape[1]] = fresh[usable]
 
 
 def _encode_aligned(representation: Representation, key: str, values: NDArray[Any], offset: int) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from envs.api import TaskEnv
+from envs.api import GoalSet, TaskEnv
 from envs.errors import UserError
 from gcrl.batches import Batches
 from gcrl.demonstrations import DemoResets, check_demonstrations
@@ -17,8 +17,18 @@ from gcrl.divergence import diverging
 from gcrl.episodes import Episodes, share_reached
 from gcrl.finite import NotFinite, raised_by, require_finite
 from gcrl.frame_goals import frames_as_goals, without_rows
+from gcrl.goals.taken import goals_of_file
 from gcrl.offline import load_offline
-from gcrl.parts import build_env, build_goal_sampler, build_policy, build_replay, build_reward, require_relabel, require_values
+from gcrl.parts import (
+    build_env,
+    build_goal_sampler,
+    build_policy,
+    build_replay,
+    build_reward,
+    require_fixed_latents,
+    require_relabel,
+    require_values,
+)
 from gcrl.policy import as_goals
 from gcrl.replay import Replay
 from gcrl.settings import Settings
@@ -43,11 +53,12 @@ class Learner:
         self.policy = build_policy(settings, self.env)
         self.agent, self.representation = self.policy.agent, self.policy.representation
         require_relabel(self.agent, settings.relabel)
+        require_fixed_latents(settings, self.policy)
         self.sampler = build_goal_sampler(settings, self.representation)
         require_values(self.sampler, self.agent)
-        self.reward = build_reward(settings, self.env, self.representation, self.sampler)
-        self.replay = build_replay(settings, self.env, self.representation)
-        self.dataset = load_offline(settings, self.env, self.representation) if settings.dataset else None
+        self.reward = build_reward(settings, self.env, self.policy, self.sampler)
+        self.replay = build_replay(settings, self.env, self.policy)
+        self.dataset = load_offline(settings, self.env, self.policy) if settings.dataset else None
         self.offline = self.dataset.train if self.dataset else None
         self.offline_digest = self.dataset.digest if self.dataset else ""
         check_demonstrations(settings, self.offline)
@@ -58,6 +69,7 @@ class Learner:
         self.fits = 0  # a goal encoded before the latest fit is encoded again
         self.reached = float("nan")  # share of the goals practised last
         self.updates = 0
+        self._examples: dict[tuple[str, str], GoalSet] = {}  # files of goals that were read
         if self.offline is not None and self.fitted:
             self.reencode()
 
@@ -84,11 +96,21 @@ class Learner:
         if getattr(self.sampler, "needs_commanded", False):
             commanded = lambda n, generator: as_goals(self.env, self.representation, self.env.sample_goals(n, generator))  # noqa: E731
         value, spread = (self.of_rows(getattr(self.agent, name, None)) for name in ("value", "value_spread"))
-        return GoalContext(self.experience, self.representation, self.generator, commanded, value, epoch, spread, self.reached)
+        parts = (self.experience, self.representation, self.generator, commanded, value, epoch, spread, self.reached)
+        return GoalContext(*parts, self.examples, self.policy.goal_space)
+
+    def examples(self, path: str, split: str) -> Goals:
+        """Return the goals of a file of ``gcrl goals`` as latents. Raises `UserError` where they do not fit the run."""
+        if (path, split) not in self._examples:
+            self._examples[path, split] = goals_of_file(path, split, self.settings, self.env, self.representation, "this run").goals
+        return as_goals(self.env, self.representation, self._examples[path, split])
 
     def of_rows(self, function: Callable[[Floats, Floats], Floats] | None) -> Callable[[Rows, Floats], Floats] | None:
         """Return `function` of the agent's inputs as one of stored rows, which is all that a sampler knows of them."""
-        return None if function is None else lambda rows, goals: function(self.experience.gather(rows, self.policy.inputs), goals)
+        if function is None:
+            return None
+        policy = self.policy
+        return lambda rows, goals: function(self.experience.gather(rows, policy.inputs), policy.told(Goals(goals, rows)).params)
 
     def propose(self, n: int, epoch: int) -> Goals:
         """Return `n` practice goals from the sampler, checked.
@@ -101,7 +123,9 @@ class Learner:
         with raised_by(name):
             proposed = self.sampler.sample(self.context(epoch), n)
         goals = proposed if isinstance(proposed, Goals) else frames_as_goals(self.experience, proposed, n, name)
-        expected = (n, self.representation.latent_dim)
+        if np.shape(goals.params) == (n, self.representation.latent_dim):
+            goals = self.policy.told(goals)
+        expected = (n, self.policy.goal_space.dim)
         if np.shape(goals.params) != expected or np.shape(goals.rows) != (n,):
             raise UserError(
                 f"{name} returned goals of shape {np.shape(goals.params)}, rows {np.shape(goals.rows)}; expected {expected}, ({n},)"
@@ -113,11 +137,11 @@ class Learner:
         """Return `n` goals for episodes that do not look at them: commanded ones where practice has those, else none (NaN)."""
         commanded = self.context(epoch).commanded
         if self.fitted and commanded is not None:
-            return commanded(n, self.generator)
+            return self.policy.told(commanded(n, self.generator))
         space = self.env.observation_space
         images = np.zeros((n, *(space["image"].shape or ())), np.uint8) if self.env.capabilities.images else None
         achieved = np.full((n, *(space["achieved_goal"].shape or ())), np.nan)
-        return Goals(np.full((n, self.representation.latent_dim), np.nan, np.float32), np.full(n, -1), images, achieved)
+        return Goals(np.full((n, self.policy.goal_space.dim), np.nan, np.float32), np.full(n, -1), images, achieved)
 
     # steps of an epoch -------------------------------------------------------------------------------------------------
 
@@ -190,8 +214,10 @@ class Learner:
             size = width if name == "latent" else source.read(name, rows[:1]).shape[1]
             scales.append(latent_scale if name == "latent" else inputs[:, column : column + size].std(0) + 1e-3)
             column += size
-        self.agent.set_normalizer(inputs.mean(0), np.concatenate(scales).astype(np.float32), latents.mean(0), latent_scale)
-        if self.settings.relabel.get("sampler", 0) > 0:
+        told = self.policy.goal_space.dim - width  # numbers beside the latent, which are in proportion already
+        goals_mean, goals_scale = np.pad(latents.mean(0), (0, told)), np.pad(latent_scale, (0, told), constant_values=1.0)
+        self.agent.set_normalizer(inputs.mean(0), np.concatenate(scales).astype(np.float32), goals_mean, goals_scale)
+        if self.settings.relabel.get("sampler", 0) > 0 or told:
             pool = self.propose(self.practice.pool_size, epoch)
             self.replay.set_goal_pool(pool)
             for replay in self.offline_replays:

@@ -18,6 +18,7 @@ from gcrl.data import Reader
 from gcrl.data.schema import Header
 from gcrl.latent_cache import cache_key, load_latents, store_latents
 from gcrl.parts import build_replay
+from gcrl.policy import Policy
 from gcrl.replay import Replay
 from gcrl.settings import Settings
 from representations.api import Representation, Rows
@@ -64,7 +65,7 @@ class Offline:
             replay.reencode(representation)
 
 
-def load_offline(settings: Settings, env: TaskEnv, representation: Representation) -> Offline:
+def load_offline(settings: Settings, env: TaskEnv, policy: Policy) -> Offline:
     """Return the episodes of ``settings.dataset`` as replays; latents are zero until `Replay.reencode`.
 
     The goals that its episodes were commanded, where it knows them, become theirs here too. Raises `UserError` for a file that is
@@ -79,7 +80,7 @@ def load_offline(settings: Settings, env: TaskEnv, representation: Representatio
         train, valid = np.flatnonzero(~held_out), np.flatnonzero(held_out)
         if not len(train):
             raise UserError(f"dataset={path} has all its {len(reader)} episodes in the split 'valid'; expected some to learn from")
-        read = functools.partial(_read, reader, settings, env, representation)
+        read = functools.partial(_read, reader, settings, env, policy)
         part = f" {settings.offline_validation} {settings.seed}"
         offline = Offline(read(train), train, read(valid) if len(valid) else None, digest(path), part, Path(settings.run_dir))
     if settings.relabel.get("rollout") == 1 and not offline.train.goal_records.known.any():
@@ -98,18 +99,18 @@ def held_out_episodes(reader: Reader, share: float, seed: int) -> NDArray[np.boo
     return chosen
 
 
-def _read(reader: Reader, settings: Settings, env: TaskEnv, representation: Representation, chosen: Rows) -> Replay:
+def _read(reader: Reader, settings: Settings, env: TaskEnv, policy: Policy, chosen: Rows) -> Replay:
     """Return a replay of the `chosen` episodes of a dataset."""
     horizon = int(reader.lengths[chosen].max())
     capacity = int(reader.lengths[chosen].sum()) + len(chosen) + horizon + 1
-    replay = build_replay(settings, env, representation, horizon=horizon, capacity=capacity)
+    replay = build_replay(settings, env, policy, horizon=horizon, capacity=capacity)
     for low in range(0, len(chosen), CHUNK):
         episodes = reader.episodes(chosen[low : low + CHUNK])
         if not np.isfinite(episodes.actions).all():
             raise UserError(f"dataset={reader.path} lacks actions (NaN); every agent learns from them: expected what was done")
         commanded = np.isfinite(episodes.goal_achieved).all(1) if episodes.goal_achieved is not None else np.zeros(len(episodes), bool)
         # Parameters belong to the representation that made the file; re-encoding takes them from pictures or achieved goals.
-        params = np.where(commanded[:, None], np.float32(0), np.float32(np.nan)) * np.ones(representation.latent_dim, np.float32)
+        params = np.where(commanded[:, None], np.float32(0), np.float32(np.nan)) * np.ones(replay.goal_dim, np.float32)
         replay.add(dataclasses.replace(episodes, goals=params, goal_rows=np.full(len(episodes), -1)))
     return replay
 

@@ -19,7 +19,8 @@ from envs.errors import UserError, did_you_mean, unknown
 from gcrl.settings import Practice
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
-CUSTOM = ("env", "representation", "goal_sampler", "density", "agent", "reward")  # groups that take a module:Class of one's own
+# Groups that take a module:Class of one's own.
+CUSTOM = ("env", "representation", "goal_sampler", "goal_space", "density", "agent", "reward")
 INSIDE = {"density": "density", "first": "goal_sampler", "second": "goal_sampler"}  # parts of a part, and the groups they are chosen from
 RAW = ("run_dir",)  # taken as typed, past Hydra: paths may hold characters that mean something to it
 

@@ -17,6 +17,7 @@ from gcrl.replay import Replay
 from gcrl.rewards import Reward
 from gcrl.settings import Settings
 from goal_samplers.api import GoalSampler
+from goal_samplers.goal_space import GoalSpace
 from representations.api import Representation
 
 
@@ -34,12 +35,13 @@ def build_policy(settings: Settings, env: TaskEnv) -> Policy:
     inputs = settings.practice.inputs
     if not inputs:
         raise UserError("practice.inputs is empty; expected at least one of latent, proprioception, observation")
+    goal_space: GoalSpace = build(settings.goal_space, GoalSpace, "goal_space", latent_dim=representation.latent_dim)
     agent: Agent = build(
         settings.agent,
         Agent,
         "agent",
         input_dim=input_dim(inputs, spaces, representation.latent_dim),
-        goal_dim=representation.latent_dim,
+        goal_dim=goal_space.dim,
         action_space=env.action_space,
         seed=settings.seed,
         device=settings.device,
@@ -48,7 +50,7 @@ def build_policy(settings: Settings, env: TaskEnv) -> Policy:
         raise UserError(
             f"agent {type(agent).__name__} was given practice.inputs=[{', '.join(inputs)}]; expected its picture, latent, first"
         )
-    return Policy(representation, agent, inputs)
+    return Policy(representation, agent, inputs, goal_space)
 
 
 def build_goal_sampler(settings: Settings, representation: Representation) -> GoalSampler:
@@ -59,10 +61,16 @@ def build_goal_sampler(settings: Settings, representation: Representation) -> Go
     return sampler
 
 
-def build_reward(settings: Settings, env: TaskEnv, representation: Representation, sampler: GoalSampler) -> Reward:
-    """Return the reward, checked against the goal sampler."""
-    reward: Reward = build(settings.reward, Reward, "reward", env=env, representation=representation)
+def build_reward(settings: Settings, env: TaskEnv, policy: Policy, sampler: GoalSampler) -> Reward:
+    """Return the reward, checked against the goal sampler and what goals are."""
+    space, given = policy.goal_space, {"env": env, "representation": policy.representation}
+    reward: Reward = build(settings.reward, Reward, "reward", goal_space=space, **given)
     reward.check(sampler)
+    if space.dim != space.latent_dim and not getattr(reward, "any_goal_space", False):
+        raise UserError(
+            f"reward {type(reward).__name__} takes a goal for one place, and goals are {type(space).__name__} here; "
+            "expected reward=goal_density, or goal_space=latent"
+        )
     return reward
 
 
@@ -86,6 +94,15 @@ def require_relabel(agent: Agent, relabel: Mapping[str, float]) -> None:
             )
 
 
+def require_fixed_latents(settings: Settings, policy: Policy) -> None:
+    """Raise `UserError` where goals that were fitted to latents would outlive them."""
+    if settings.practice.refit_every and policy.representation.needs_fit and policy.goal_space.dim != policy.goal_space.latent_dim:
+        raise UserError(
+            f"practice.refit_every={settings.practice.refit_every} moves the latents that goals were fitted in "
+            f"({type(policy.goal_space).__name__}); expected practice.refit_every=0"
+        )
+
+
 def require_values(sampler: GoalSampler, agent: Agent) -> None:
     """Raise `UserError` where a sampler asks for values, or for their spread over critics, which the agent does not have."""
     wanted = f"goal sampler {type(sampler).__name__}"
@@ -98,15 +115,15 @@ def require_values(sampler: GoalSampler, agent: Agent) -> None:
         )
 
 
-def build_replay(settings: Settings, env: TaskEnv, representation: Representation, *, horizon: int = 0, capacity: int = 0) -> Replay:
+def build_replay(settings: Settings, env: TaskEnv, policy: Policy, *, horizon: int = 0, capacity: int = 0) -> Replay:
     """Return an empty replay of `capacity` rows (0: ``practice.capacity``) for episodes of up to `horizon` steps (0: the environment's)."""
+    representation = policy.representation
     replay = Replay(
         env.observation_space,
         env.action_space,
         horizon=horizon or env.horizon,
         capacity=capacity or settings.practice.capacity,
-        latent_dim=representation.latent_dim,
-        goal_dim=representation.latent_dim,
+        goal_space=policy.goal_space,
         image_goal=env.capabilities.images,
         latent_key=getattr(representation, "stored_as", ""),
     )

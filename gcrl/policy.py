@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from envs.errors import UserError
 from gcrl.agents.api import Agent
 from gcrl.finite import require_finite
 from goal_samplers.api import Goals
+from goal_samplers.goal_space import GoalSpace, LatentGoals
 from representations.api import Representation
 
 
@@ -33,11 +35,20 @@ def input_dim(inputs: Sequence[str], observation_space: Any, latent_dim: int) ->
 class Policy:
     """Acts on raw observations: encodes where asked, concatenates the inputs, asks the agent.
 
-    `inputs` are the parts of the policy's input in order: ``latent`` and flat observation keys.
+    `inputs` are the parts of the policy's input in order: ``latent`` and flat observation keys. `goal_space` is what it is told of goals;
+    None: a latent.
     """
 
-    def __init__(self, representation: Representation, agent: Agent, inputs: Sequence[str]) -> None:
+    def __init__(self, representation: Representation, agent: Agent, inputs: Sequence[str], goal_space: GoalSpace | None = None) -> None:
         self.representation, self.agent, self.inputs = representation, agent, tuple(inputs)
+        self.goal_space: GoalSpace = goal_space or LatentGoals(representation.latent_dim)
+
+    def told(self, goals: Goals) -> Goals:
+        """Return `goals` as the policy is told them: latents (n, d) become points of its goal space; what is in that space stays."""
+        space = self.goal_space
+        if space.dim == space.latent_dim or goals.params.shape[1] != space.latent_dim:
+            return goals
+        return dataclasses.replace(goals, params=space.points(goals.params))
 
     def act(
         self, observations: Mapping[str, NDArray[Any]], goals: NDArray[np.float32], explore: Sequence[np.random.Generator] | None = None
@@ -69,7 +80,7 @@ class Policy:
 
 
 def as_goals(env: TaskEnv, representation: Representation, goal_set: GoalSet) -> Goals:
-    """Encode commanded goals (pictures are rendered where the representation looks at pictures).
+    """Return commanded goals as latents (pictures are rendered where the representation looks at pictures); see `Policy.told`.
 
     Raises:
         UserError: the representation needs pictures of goals that the environment cannot draw, or reads what goals do not have.

@@ -59,7 +59,7 @@ class Practice:
         if state is None:
             self.request = self.next_request(0)  # whatever does not fit together says so before there is a folder
         needed = 0 if resume else start_folder(self.folder, settings, self.learner.env)
-        data, goal_dim = self.folder / "practice.h5", self.learner.representation.latent_dim
+        data, goal_dim = self.folder / "practice.h5", self.learner.policy.goal_space.dim
         with checkpoint_of(self.folder):
             episodes = 0 if state is None else int(state["episodes"])
             self.writer = open_writer(data, settings, self.learner.env, goal_dim, keep_episodes=episodes)

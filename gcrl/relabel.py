@@ -11,7 +11,7 @@ from envs.errors import UserError
 from gcrl.goal_records import GoalBatch
 from gcrl.replay import Replay
 from goal_samplers.imagined import imagined
-from representations.api import Rows
+from representations.api import Floats, Rows
 
 __all__ = ["GoalBatch", "Relabel", "later"]
 
@@ -25,7 +25,8 @@ class Relabel:
     achieved goal of the same episode, uniform over rows t+1 to T. final: the episode's last achieved goal (row T). next: row t+1.
     sampler: a goal from the pool. geometric: a frame of the same episode, row t+k with k drawn geometrically with mean 1/(1-discount),
     at most T (OGBench, Park et al. 2024, app. C). Imagined goals of the sampler are put into the scene of the transition where the
-    representation can (CC-RIG, Nair et al. 2019). random: a stored frame drawn uniformly.
+    representation can (CC-RIG, Nair et al. 2019). random: a stored frame drawn uniformly. Where goals are more than a latent, a stored
+    frame gives the latent alone (`_kept`).
     Stratified: of n rows, a share f takes n·f, rounded up or down at random so that the expectation is exact.
     name: the configuration group, for errors. Raises `UserError` naming a fraction that is negative or a sum that is not 1.
     """
@@ -88,7 +89,10 @@ class Relabel:
             sources[goalless] = replay.sample_rows(len(goalless), generator)
             seen = np.concatenate([goalless, np.arange(future.start, random.stop)])
         both = replay.gather(sources[seen], ("latent", "achieved_goal"))
-        params[seen], achieved[seen] = both[:, : replay.goal_dim], both[:, replay.goal_dim :]
+        latent = slice(replay.goal_space.latent_dim)
+        params[seen, latent], achieved[seen] = both[:, latent], both[:, latent.stop :]
+        if latent.stop < replay.goal_dim:
+            params[seen, latent.stop :] = _kept(replay, rows[seen], generator)[:, latent.stop :]
         chosen = owners[:0]
         if sampler.stop > sampler.start:
             pool = replay.pool
@@ -111,6 +115,20 @@ class Relabel:
             return images
 
         return GoalBatch(params, sources, achieved, None if records.images is None else draw)
+
+
+def _kept(replay: Replay, rows: Rows, generator: np.random.Generator) -> Floats:
+    """Return (n, k) the goals that the episodes of `rows` (n,) were after; where one had none, a goal of the pool.
+
+    A hindsight goal takes its place from what was reached, and from these how exactly it is to be met (DisCo RL, Nasiriany et al. 2021).
+    """
+    own, pool = replay.goal_records.at(replay.ring.number.take(rows))[0], replay.pool
+    without = np.flatnonzero(np.isnan(own).any(axis=1))
+    if len(without) and pool is not None and len(pool):
+        own[without] = pool.params[generator.integers(len(pool), size=len(without))]
+    elif len(without):
+        own[without] = replay.goal_space.points(np.zeros((len(without), replay.goal_space.latent_dim), np.float32))
+    return own
 
 
 def later(rows: Rows, last: Rows, generator: np.random.Generator) -> Rows:

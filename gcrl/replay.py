@@ -15,6 +15,7 @@ from gcrl.episodes import Episodes
 from gcrl.goal_records import CHUNK, GoalBatch, GoalRecords, encode_goals
 from gcrl.ring import Ring, expand
 from goal_samplers.api import Goals
+from goal_samplers.goal_space import GoalSpace
 from representations.api import Floats, Representation, Rows
 from representations.pixels import as_latents
 
@@ -37,7 +38,8 @@ class Replay:
     table (a row is one or two cache lines), pictures are uint8. The arrays are allocated zeroed, so memory grows with use only.
     The n-th episode ever added has number n, which is also its index in the practice dataset.
 
-    horizon: longest episode in steps. capacity: rows. latent_dim: d. goal_dim: k, equal to d since goals are latents.
+    horizon: longest episode in steps. capacity: rows. goal_space: what goals are, of d latents and k parameters; one of hindsight has the
+    latent of a row.
     image_goal: keep a goal picture with every episode. latent_key: the key of pictures that are the latent (``stored_as`` of the
     representation), which then takes no room of its own; "": none are. Raises `UserError` where `capacity` holds no episode.
     """
@@ -49,16 +51,14 @@ class Replay:
         *,
         horizon: int,
         capacity: int,
-        latent_dim: int,
-        goal_dim: int,
+        goal_space: GoalSpace,
         image_goal: bool,
         latent_key: str = "",
     ) -> None:
         if capacity < horizon + 1:
             raise UserError(f"replay capacity {capacity} holds no episode of {horizon} steps; expected at least {horizon + 1} rows")
-        if goal_dim != latent_dim:
-            raise ValueError(f"goals are latents, so goal_dim {goal_dim} must equal latent_dim {latent_dim}")
-        self.horizon, self.goal_dim, self.latent_key = horizon, goal_dim, latent_key
+        latent_dim, goal_dim = goal_space.latent_dim, goal_space.dim
+        self.horizon, self.goal_space, self.goal_dim, self.latent_key = horizon, goal_space, goal_dim, latent_key
         self.ring = Ring(capacity)
         shapes = {key: space.shape or () for key, space in observation_space.spaces.items() if key not in NOT_STORED}
         pictures = {key for key in shapes if observation_space[key].dtype == np.uint8 and len(shapes[key]) == 3}
@@ -153,9 +153,10 @@ class Replay:
         self._pool_numbers = np.where(known, self.ring.number[goals.rows], -1)
 
     def goals_at(self, rows: Rows) -> Goals:
-        """Return stored frames as goals: parameters (their latents), pictures where goals have them, achieved goals."""
+        """Return stored frames as goals: parameters (of their latents), pictures where goals have them, achieved goals."""
         images = self.read("image", rows) if self.goal_records.images is not None else None
-        return Goals(self.read("latent", rows), np.asarray(rows, dtype=np.int64), images, self.gather(rows, ("achieved_goal",)))
+        params = self.goal_space.points(self.read("latent", rows))
+        return Goals(params, np.asarray(rows, dtype=np.int64), images, self.gather(rows, ("achieved_goal",)))
 
     # -- Minibatches ------------------------------------------------------------------------------------------------
 

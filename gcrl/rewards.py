@@ -46,7 +46,7 @@ class Reward(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
 
-class _Plain:
+class Plain:
     """The parts of `Reward` that a reward without fitted numbers has no use for."""
 
     def refit(self, experience: Experience, generator: np.random.Generator) -> None:
@@ -63,7 +63,7 @@ class _Plain:
         """Do nothing: this reward has no state."""
 
 
-class _Scaled(_Plain):
+class _Scaled(Plain):
     """A reward that is divided by a positive `scale`; by one that `refit` estimates anew where it is given as "auto" (1 before the first).
 
     Raises `UserError` for a scale that is neither.
@@ -106,7 +106,7 @@ class LatentDistance(_Scaled):
 
     def __call__(self, next: Next, goals: GoalBatch) -> tuple[Floats, Bools]:
         """Return (reward (n,), all False)."""
-        return -self.distance(next["latent"] - goals.params) / np.float32(self.scale), _never(goals)
+        return -self.distance(next["latent"] - goals.params) / np.float32(self.scale), never(goals)
 
     def distance(self, difference: Floats) -> Floats:
         """Return the norm (n,) of differences (n, d)."""
@@ -122,7 +122,7 @@ class LatentDistance(_Scaled):
             self.estimate(self.distance(pairs[0] - pairs[1]))
 
 
-class Mahalanobis(_Plain):
+class Mahalanobis(Plain):
     """Reward -sqrt((z' - z_g)' S^-1 (z' - z_g)) (RIG, Nair et al. 2018, section 4.2); never terminates.
 
     variances: (d,) the diagonal of S, or "empirical": S is the covariance of stored latents, estimated at every `refit` (the identity
@@ -143,7 +143,7 @@ class Mahalanobis(_Plain):
 
     def __call__(self, next: Next, goals: GoalBatch) -> tuple[Floats, Bools]:
         """Return (reward (n,), all False)."""
-        return -_lengths((next["latent"] - goals.params) @ self.whitening), _never(goals)
+        return -_lengths((next["latent"] - goals.params) @ self.whitening), never(goals)
 
     def refit(self, experience: Experience, generator: np.random.Generator) -> None:
         """Estimate the covariance, if it is "empirical", from random stored rows."""
@@ -162,7 +162,7 @@ class Mahalanobis(_Plain):
         self.whitening = np.asarray(state["whitening"], dtype=np.float32)
 
 
-class LogDensity(_Plain):
+class LogDensity(Plain):
     """Reward log N(z'; z_g, diag(std^2)) in nats (RIG, Nair et al. 2018, section 4.2: the log-probability variant); never terminates.
 
     std: a number or (d,) numbers in latent units, or "auto": the latents' own standard deviation at every `refit` (1 before the first).
@@ -182,7 +182,7 @@ class LogDensity(_Plain):
         """Return (reward (n,), all False)."""
         normed = (next["latent"] - goals.params) / self.std
         constant = np.float32(np.log(self.std).sum() + 0.5 * len(self.std) * np.log(2 * np.pi))
-        return -0.5 * np.einsum("nd,nd->n", normed, normed) - constant, _never(goals)
+        return -0.5 * np.einsum("nd,nd->n", normed, normed) - constant, never(goals)
 
     def refit(self, experience: Experience, generator: np.random.Generator) -> None:
         """Estimate the standard deviations, if "auto", from random stored rows."""
@@ -199,7 +199,7 @@ class LogDensity(_Plain):
         self.std = np.asarray(state["std"], dtype=np.float32)
 
 
-class SparseThreshold(_Plain):
+class SparseThreshold(Plain):
     """Reward 0 within `epsilon` of the goal, -1 elsewhere (HER, Andrychowicz et al. 2017, section 4.2).
 
     on: "latent" (epsilon in latent units) or "achieved" (epsilon in the unit of ``achieved_goal``). terminate: end the episode there.
@@ -219,7 +219,7 @@ class SparseThreshold(_Plain):
         """Return (reward (n,) in {-1, 0}, terminated (n,))."""
         difference = next["latent"] - goals.params if self.on == "latent" else next["achieved_goal"] - _known(goals, self)
         near = _lengths(difference) <= self.epsilon
-        return near.astype(np.float32) - 1, near if self.terminate else _never(goals)
+        return near.astype(np.float32) - 1, near if self.terminate else never(goals)
 
     def check(self, sampler: Any) -> None:
         """Refuse samplers of imagined goals where the distance is between achieved goals."""
@@ -247,7 +247,7 @@ class PixelError(_Scaled):
 
     def __call__(self, next: Next, goals: GoalBatch) -> tuple[Floats, Bools]:
         """Return (reward (n,), all False)."""
-        return -self.difference(next["image"], goals.images) / np.float32(self.scale), _never(goals)
+        return -self.difference(next["image"], goals.images) / np.float32(self.scale), never(goals)
 
     def difference(self, frames: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> Floats:
         """Return the unscaled differences (n,) of pictures (n, H, W, C)."""
@@ -262,7 +262,7 @@ class PixelError(_Scaled):
             self.estimate(self.difference(frames[:PICTURES], frames[PICTURES:]))
 
 
-class Environment(_Plain):
+class Environment(Plain):
     """The environment's own reward and termination, from achieved goals."""
 
     needs = ("achieved_goal",)
@@ -282,7 +282,7 @@ class Environment(_Plain):
         _refuse_imagined(sampler, self)
 
 
-class StateDistance(_Plain):
+class StateDistance(Plain):
     """Reward minus the weighted Euclidean distance between achieved goals: the oracle; never terminates.
 
     weights: a factor per entry of ``achieved_goal``, by the environment's factor names (others count 0) or in order; None: all 1.
@@ -305,14 +305,14 @@ class StateDistance(_Plain):
 
     def __call__(self, next: Next, goals: GoalBatch) -> tuple[Floats, Bools]:
         """Return (reward (n,), all False)."""
-        return -_lengths((next["achieved_goal"] - _known(goals, self)) * self.weights), _never(goals)
+        return -_lengths((next["achieved_goal"] - _known(goals, self)) * self.weights), never(goals)
 
     def check(self, sampler: Any) -> None:
         """Refuse samplers of imagined goals, whose state nobody knows."""
         _refuse_imagined(sampler, self)
 
 
-def _never(goals: GoalBatch) -> Bools:
+def never(goals: GoalBatch) -> Bools:
     return np.zeros(len(goals), dtype=np.bool_)
 
 

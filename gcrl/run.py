@@ -61,7 +61,7 @@ class Run:
         goal = np.asarray(goal)
         if key == "image" and goal.ndim != 3:
             raise UserError(f"this run is commanded by pictures; expected a goal of shape (H, W, 3), got {goal.shape}")
-        return np.asarray(self.representation.encode({key: goal[None]})[0], np.float32)
+        return np.asarray(self.policy.goal_space.points(self.representation.encode({key: goal[None]}))[0], np.float32)
 
     def act(self, observation: NDArray[Any] | dict[str, Any], goal: NDArray[Any]) -> NDArray[Any]:
         """Return the deterministic action (a,) for an observation toward a goal.

@@ -85,7 +85,10 @@ class World:
             return RandomActions(self.envs[0].action_space, self.settings.practice.random_hold)
         if explore == "policy":
             return lambda observations, goals, generators, step: self.policy.act(observations, goals, generators)
-        return lambda observations, goals, generators, step: self.policy.act(observations, self.policy.encode(observations), generators)
+        policy = self.policy
+        return lambda observations, goals, generators, step: policy.act(
+            observations, policy.goal_space.points(policy.encode(observations)), generators
+        )
 
     def into_scenes(self, goals: Goals) -> tuple[Goals, Begin]:
         """Return the goals, and what puts those of them that were imagined into the scenes in which their episodes begin (CC-RIG)."""

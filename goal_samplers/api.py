@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from goal_samplers.goal_space import GoalSpace
 from representations.api import DrawRows, Experience, Floats, Representation, Rows
 
 
@@ -16,7 +17,7 @@ from representations.api import DrawRows, Experience, Floats, Representation, Ro
 class Goals:
     """Goals that remember where they came from, so that after a refit they are re-encoded like everything else.
 
-    params: (n, k) float32, what the policy is conditioned on: latents.
+    params: (n, k) float32, what the policy is conditioned on: latents, or what the run's `GoalSpace` makes of goals.
     rows: (n,) int64 source rows in replay; -1 where the goal was imagined or commanded.
     images: (n, H, W, 3) uint8: the source frame, the decoded picture of an imagined goal, or None without pictures.
     achieved: (n, g) the goal in the environment's goal space; NaN where unknown (imagined); None if never known.
@@ -44,6 +45,8 @@ class GoalContext:
     units; None where the agent has no values. epoch: 0-based.
     value_spread: the same of the standard deviation over the agent's critics, None where it has no two of them.
     reached: share of the goals practised last whose episode ended at them, by the environment's test; NaN where that is not known.
+    examples: `file, split -> Goals`, the goals of a file of ``gcrl goals``, whose params are latents; None where none can be read.
+    goal_space: what goals are; None stands for latents. Latents (n, d) serve as goals in any: they become its `points`.
     """
 
     experience: Experience
@@ -54,6 +57,8 @@ class GoalContext:
     epoch: int = 0
     value_spread: Callable[[Rows, Floats], Floats] | None = None
     reached: float = float("nan")
+    examples: Callable[[str, str], Goals] | None = None
+    goal_space: GoalSpace | None = None
 
 
 @runtime_checkable

@@ -23,7 +23,7 @@ def made_up(
 ) -> GoalContext:
     """Return a context over the walks of `made_up_frames`, with the latents that `representation` makes of them.
 
-    Commanded goals, values (minus the distance) and their spread (a constant) are offered.
+    Commanded goals, values (minus the distance), their spread (a constant) and examples (the same for every file) are offered.
     """
     experience = made_up_frames(episodes=episodes, dims=dims, identical=identical, frames=frames, seed=seed)
     empty = np.zeros((0, representation.latent_dim), np.float32)
@@ -40,4 +40,7 @@ def made_up(
     def spread(rows: Rows, goals: Floats) -> Floats:
         return np.full(len(rows), 0.1, np.float32)
 
-    return GoalContext(experience, representation, np.random.default_rng([seed, 18]), commanded, value, 3, spread, 0.5)
+    def examples(file: str, split: str) -> Goals:
+        return commanded(40, np.random.default_rng(19))
+
+    return GoalContext(experience, representation, np.random.default_rng([seed, 18]), commanded, value, 3, spread, 0.5, examples)

@@ -7,6 +7,7 @@ from gymnasium import spaces
 
 from gcrl.episodes import Episodes
 from gcrl.replay import Replay
+from goal_samplers.goal_space import LatentGoals
 
 HORIZON = 12
 PICTURE = (6, 6, 3)
@@ -61,7 +62,7 @@ def episodes(first: int, lengths: list[int], pictures: bool = True, sources: np.
 
 def replay(capacity: int = 100, pictures: bool = True) -> Replay:
     """Return an empty replay with latents of 3."""
-    return Replay(space(pictures), ACTIONS, horizon=HORIZON, capacity=capacity, latent_dim=3, goal_dim=3, image_goal=pictures)
+    return Replay(space(pictures), ACTIONS, horizon=HORIZON, capacity=capacity, goal_space=LatentGoals(3), image_goal=pictures)
 
 
 class Doubling:

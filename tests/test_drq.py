@@ -23,6 +23,7 @@ from gcrl.agents.drq import DrQ
 from gcrl.practice import Practice
 from gcrl.replay import Replay
 from goal_samplers.api import Goals
+from goal_samplers.goal_space import LatentGoals
 from representations.pixels import Pixels, as_latents
 from representations.shift import random_shift
 
@@ -173,7 +174,7 @@ def stores() -> tuple[Replay, Replay, Pixels]:
     pixels = Pixels(space())
     d = pixels.latent_dim
     both = [
-        Replay(space(), ACTIONS, horizon=HORIZON, capacity=60, latent_dim=d, goal_dim=d, image_goal=True, latent_key=key)
+        Replay(space(), ACTIONS, horizon=HORIZON, capacity=60, goal_space=LatentGoals(d), image_goal=True, latent_key=key)
         for key in ("", pixels.stored_as)
     ]
     return both[0], both[1], pixels

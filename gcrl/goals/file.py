@@ -20,9 +20,9 @@ from gcrl.data.reader import require_format
 
 FORMAT = "gcrl-goals"
 VERSION = 1
-PROVENANCES = ("expert", "sampled", "photos")
+PROVENANCES = ("expert", "sampled", "frames", "photos")
 SPLITS = ("train", "valid", "test")
-_JSON = ("env_arguments", "observation_space", "action_space", "coverage", "config")
+_JSON = ("env_arguments", "observation_space", "action_space", "coverage", "config", "where")
 _NAMES = ("factors", "cameras", "skills")
 
 Columns = dict[str, NDArray[Any]]
@@ -33,10 +33,12 @@ class GoalHeader:
     """What a goal file says about itself in its root attributes.
 
     provenance: "expert" (a rollout of the task's expert reached every goal from its start), "sampled" (drawn from the task, not
-    rolled out) or "photos". cameras: names, the first is that of ``/goals/image``. image_size: pixels of a side, 0 without pictures.
+    rolled out), "frames" (of a dataset) or "photos". cameras: names, the first is that of ``/goals/image``. image_size: pixels of a side,
+    0 without pictures.
     success_metric, success_threshold: success is ``metric < threshold``, NaN where the task's test is no such thing;
     success_predicate says it in words. skills: names of those that the task has, whether or
-    not a goal needs them. observation_space, action_space: as in datasets. coverage: figures. config: what was asked for.
+    not a goal needs them. where: {factor: [low, high]}, what all goals have in common, as a set of examples of one task; {} for goals that
+    are tasks of their own. observation_space, action_space: as in datasets. coverage: figures. config: what was asked for.
     """
 
     env_id: str
@@ -55,6 +57,7 @@ class GoalHeader:
     seed: int = 0
     git_revision: str = ""
     config: dict[str, Any] = field(default_factory=dict)
+    where: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def attributes(self) -> dict[str, Any]:
         """Return the root attributes: strings, numbers, lists of strings and JSON."""
@@ -69,8 +72,8 @@ class GoalHeader:
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> GoalHeader:
         """Read back `attributes`; raises KeyError or ValueError where they are not a header's."""
-        values = {name: attributes[name] for name in cls.__dataclass_fields__ if name != "skills"}
-        values["skills"] = attributes.get("skills", [])  # files of before it was there
+        since = {"skills": [], "where": "{}"}  # what files of before it was there lack
+        values = {name: attributes[name] if name not in since else attributes.get(name, since[name]) for name in cls.__dataclass_fields__}
         for name in _JSON:
             values[name] = json.loads(values[name])
         for name in _NAMES:

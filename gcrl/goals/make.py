@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 import envs
 from envs.errors import UserError
 from gcrl.arguments import at_least, parse
+from gcrl.data import Reader
 from gcrl.data.schema import space_to_dict
 from gcrl.faults import fault
 from gcrl.goals.figures import contact_sheet, coverage, coverage_plot, goals_per_skill
 from gcrl.goals.file import SPLITS, Columns, GoalFile, GoalHeader, write_goals
+from gcrl.goals.frames import frame_goals
 from gcrl.goals.parts import Parts, require_parts, require_same
 from gcrl.goals.photos import RESIZE, find_photos, photo_goals
-from gcrl.goals.reach import BLOCK, GoalMaker, Wish
+from gcrl.goals.reach import BLOCK, GoalMaker, Wish, bounds
 from gcrl.goals.threshold import success_test
 from gcrl.interrupt import Interrupt
 from gcrl.output import check_output, clear_output, require_room, row_bytes
@@ -40,6 +42,7 @@ class Arguments:
     out: str
     n: int | None = None
     photos: str | None = None  # a folder
+    dataset: str | None = None  # a file of episodes, whose frames become goals
     fixed: str | None = None  # a split of the environment's committed goals
     seed: int = 0
     workers: int = 1  # processes; the goals are the same whatever their number
@@ -50,6 +53,7 @@ class Arguments:
     max_penetration: float = 3e-3  # m
     rest_penetration: float = 5e-4  # m
     at: list[tuple[float, ...]] | None = None
+    where: dict[str, Any] = field(default_factory=dict)  # {factor: [low, high]}: a set of examples of one task
     crop: tuple[int, int, int, int] | None = None  # of photos: x, y, width, height; the middle square by default
     resume: bool = False
     overwrite: bool = False
@@ -87,7 +91,9 @@ def make_goals(overrides: Sequence[str]) -> dict[str, Any]:
 
 def _make_goals(overrides: Sequence[str], interrupt: Interrupt) -> dict[str, Any]:
     given, environment = parse(Arguments, overrides, "goals")
-    if environment is None:
+    if given.dataset is not None and environment is not None:
+        raise UserError(f"dataset={given.dataset} says what its environment is; expected no env=... beside it")
+    if environment is None and given.dataset is None:
         raise UserError("missing env=NAME, the environment of the goals; `gcrl list env` shows them")
     shares = _check(given)
     places = Places(Path(given.out))
@@ -96,7 +102,13 @@ def _make_goals(overrides: Sequence[str], interrupt: Interrupt) -> dict[str, Any
     if given.photos is not None:
         if resume:
             raise UserError(f"out={places.out}: photos are taken over at once, so there is nothing to resume; expected overwrite=true")
+        assert environment is not None
         return _from_photos(given, environment, places, shares)
+    if given.dataset is not None:
+        if resume:
+            raise UserError(f"out={places.out}: frames are taken over at once, so there is nothing to resume; expected overwrite=true")
+        return _from_frames(given, places, shares)
+    assert environment is not None
     return _from_expert(given, environment, places, shares, resume, interrupt)
 
 
@@ -105,6 +117,10 @@ def _check(given: Arguments) -> tuple[float, float, float]:
     at_least(1, workers=given.workers, tries=given.tries)
     at_least(0, seed=given.seed)
     named = [f"{name}=..." for name in ("photos", "fixed", "at") if getattr(given, name)]
+    if given.dataset is not None and (named or given.cameras or given.n is None):
+        raise UserError(
+            "dataset=... takes n=N frames and none of photos=, fixed=, at= and cameras=; expected n=N, and where={...} if wanted"
+        )
     if not named and given.n is None:
         raise UserError("missing n=N, the number of goals (or photos=FOLDER, fixed=SPLIT, at=[[...]])")
     if given.fixed is not None and len(named) > 1:
@@ -115,6 +131,8 @@ def _check(given: Arguments) -> tuple[float, float, float]:
             raise UserError(f"n={given.n} contradicts {named[0]}, which says how many; expected only one of them")
     if given.photos is not None and (given.at or given.cameras):
         raise UserError("photos=... takes neither at=... nor cameras=...; expected photos alone")
+    if given.where and named:
+        raise UserError(f"where=... and {named[0]}; expected only one of them: where bounds the task's own goals")
     if given.crop is not None and given.photos is None:
         raise UserError("crop=... is for photos=...; expected both or none")
     for name in ("max_penetration", "rest_penetration"):
@@ -136,7 +154,8 @@ def _from_expert(
 ) -> dict[str, Any]:
     at = tuple(given.at or ())
     shaping = {name: getattr(given, name) for name in ("seed", "cameras", "rollout", "tries", "max_penetration", "rest_penetration")}
-    wish = Wish(*environment, n=given.n or len(at) or _fixed_count(given, environment), at=at, fixed=given.fixed or "", **shaping)
+    n, where = given.n or len(at) or _fixed_count(given, environment), bounds(given.where)
+    wish = Wish(*environment, n=n, at=at, where=where, fixed=given.fixed or "", **shaping)
     config = dataclasses.asdict(wish) | {"splits": list(shares)}
     maker = GoalMaker(wish)  # what is wrong shows before anything is written or removed
     try:
@@ -210,6 +229,7 @@ def _header(maker: GoalMaker, wish: Wish, config: dict[str, Any]) -> GoalHeader:
         seed=wish.seed,
         git_revision=git_revision() or "",
         config=config,
+        where={name: (low, high) for name, low, high in wish.where},
     )
 
 
@@ -236,24 +256,53 @@ def _from_photos(
         columns = photo_goals(paths, size, given.crop, camera, len(env.factors), getattr(env, "task", environment[0]))
         require_room(places.out, len(paths) * row_bytes(env), f"{len(paths)} goals")
         config = {"photos": len(paths), "crop": given.crop or "the largest square in the middle", "resize": RESIZE, "splits": list(shares)}
-        header = GoalHeader(
-            environment[0],
-            environment[1],
-            "photos",
-            list(env.factors),
-            cameras=[camera],
-            image_size=size,
-            success_predicate="unknown: a photo has no state",
-            observation_space=space_to_dict(env.observation_space),
-            action_space=space_to_dict(env.action_space),
-            seed=given.seed,
-            git_revision=git_revision() or "",
-            config=config,
-        )
+        header = _taken_header(env, environment, "photos", given.seed, config)
+        header.success_predicate = "unknown: a photo has no state"
     finally:
         env.close()
+    return _taken(places, header, columns, shares)
+
+
+def _from_frames(given: Arguments, places: Places, shares: tuple[float, float, float]) -> dict[str, Any]:
+    assert given.dataset is not None
+    assert given.n is not None
+    where = {name: (low, high) for name, low, high in bounds(given.where)}
+    with Reader(given.dataset) as reader:
+        environment = (reader.header.env_id, reader.header.env_arguments)
+        env: Any = envs.make(environment[0], **environment[1])
+        try:
+            columns = frame_goals(reader, env, given.n, where, given.seed)
+            require_room(places.out, given.n * row_bytes(env), f"{given.n} goals")
+            header = _taken_header(env, environment, "frames", given.seed, {"dataset": given.dataset, "splits": list(shares)})
+            header.where, achieved = where, columns["goals/achieved"]
+            header.success_metric, header.success_threshold, header.success_predicate = success_test(env, achieved)
+            header.coverage = coverage(env, achieved)
+        finally:
+            env.close()
+    return _taken(places, header, columns, shares)
+
+
+def _taken_header(env: Any, environment: tuple[str, dict[str, Any]], provenance: str, seed: int, config: dict[str, Any]) -> GoalHeader:
+    """Return the header of goals that were not made but taken over."""
+    pictures = env.capabilities.images
+    return GoalHeader(
+        *environment,
+        provenance,
+        list(env.factors),
+        cameras=[str(getattr(env, "camera", "camera"))] if pictures else [],
+        image_size=env.observation_space["image"].shape[0] if pictures else 0,
+        observation_space=space_to_dict(env.observation_space),
+        action_space=space_to_dict(env.action_space),
+        seed=seed,
+        git_revision=git_revision() or "",
+        config=config,
+    )
+
+
+def _taken(places: Places, header: GoalHeader, columns: Columns, shares: tuple[float, float, float]) -> dict[str, Any]:
+    """Write goals that were taken over, and return what was made."""
     clear_output(places.out, (places.parts, places.sheet, places.plot))
-    write_goals(places.out, header, [columns], _split(len(paths), shares, given.seed))
+    write_goals(places.out, header, [columns], _split(len(columns["goals/achieved"]), shares, header.seed))
     return _finish(places)
 
 

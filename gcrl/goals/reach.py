@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,11 @@ import envs
 from envs.api import GoalSet, TaskEnv
 from envs.errors import UserError, unknown
 from gcrl.goals.file import Columns
+from gcrl.goals.taken import inside
 
 BLOCK = 8  # goals that are made and stored together
 AT_REST = 1e-3  # change of the achieved goal in the last step
+DRAWS = 2000  # goals of the task that are drawn for one within the bounds
 TRIES_AT = 5  # resets from which a goal that a person named is tried
 
 
@@ -30,7 +33,7 @@ class Wish:
 
     cameras: names, () for the environment's own. rollout: whether the expert must reach each. tries: goals drawn for one that is kept.
     max_penetration: m, the deepest contact allowed on the way. rest_penetration: m, the deepest allowed in the goal itself.
-    at: achieved goals that a person named, instead of the task's own.
+    at: achieved goals that a person named, instead of the task's own. where: (factor, low, high), bounds that all goals lie within.
     """
 
     env_id: str
@@ -43,7 +46,19 @@ class Wish:
     max_penetration: float = 3e-3
     rest_penetration: float = 5e-4
     at: tuple[tuple[float, ...], ...] = ()
+    where: tuple[tuple[str, float, float], ...] = ()
     fixed: str = ""  # a split of the environment's committed goals, to be taken over as they are, with their starts
+
+
+def bounds(where: Mapping[str, Any]) -> tuple[tuple[str, float, float], ...]:
+    """Return ``where={factor: [low, high], ...}`` as (factor, low, high); raises `UserError` unless each is two numbers in order."""
+    found = []
+    for name, given in where.items():
+        numbers = isinstance(given, list | tuple) and len(given) == 2 and all(isinstance(one, int | float) for one in given)
+        if not numbers or not given[0] < given[1]:
+            raise UserError(f"where.{name}={given}; expected [low, high], in the factor's units")
+        found.append((str(name), float(given[0]), float(given[1])))
+    return tuple(found)
 
 
 class GoalMaker:
@@ -86,6 +101,9 @@ class GoalMaker:
             raise UserError(f"{wish.env_id} cannot draw goals without a rollout; expected {other}env.image_size=0")
         if wish.at and not wish.rollout:
             raise UserError("at=... needs rollout=true: only the expert's rollout shows whether a goal can be reached")
+        for name, _, _ in wish.where:
+            if name not in env.factors:
+                raise unknown("factor in where", name, env.factors)
         for index, goal in enumerate(wish.at):
             if len(goal) != len(env.factors) or not np.isfinite(goal).all():
                 raise UserError(f"at[{index}]={list(goal)}; expected {len(env.factors)} finite numbers: {', '.join(env.factors)}")
@@ -114,7 +132,8 @@ class GoalMaker:
         for attempt in range(TRIES_AT if wish.at else wish.tries):
             seed = self._seed(number, attempt)
             # The task's own goal of that reset, which fits the scene that the reset laid out.
-            observation, _ = env.reset(seed=seed, options={} if named is None else {"goal": named})
+            options = self._within(number, attempt).options(0) if wish.where else {} if named is None else {"goal": named}
+            observation, _ = env.reset(seed=seed, options=options)
             commanded, start = observation["desired_goal"].copy(), observation["achieved_goal"].copy()
             begun = self._place("starts", observation)
             if named is None and env.success(start, commanded):
@@ -124,6 +143,8 @@ class GoalMaker:
             nearest = min(nearest, float(env.metrics(end["achieved_goal"], commanded)["distance"]))
             if not env.success(end["achieved_goal"], commanded):
                 failures["were not reached"] += 1
+            elif not self._inside(end["achieved_goal"]):
+                failures["ended outside of where=..."] += 1
             elif deepest > wish.max_penetration or self._depth() > wish.rest_penetration:
                 failures["were reached with bodies in each other"] += 1
             elif not resting:
@@ -158,7 +179,7 @@ class GoalMaker:
         """Return one goal as the task draws it, which nobody has reached."""
         for attempt in range(self.wish.tries):
             seed = self._seed(number, attempt)
-            drawn = self.env.sample_goals(1, np.random.default_rng([self.wish.seed, 22, number, attempt]))
+            drawn = self._within(number, attempt)
             observation, _ = self.env.reset(seed=seed, options=drawn.options(0))
             if not self.env.success(observation["achieved_goal"], drawn.achieved[0]):
                 break
@@ -167,6 +188,19 @@ class GoalMaker:
                 f"goal {number}: all of {self.wish.tries} goals drawn were fulfilled at the start; expected a task that asks for more"
             )
         return self._drawn(observation, drawn, seed, attempt + 1)
+
+    def _within(self, number: int, attempt: int) -> GoalSet:
+        """Return a goal as the task draws it, the first that lies within the bounds."""
+        generator = np.random.default_rng([self.wish.seed, 22, number, attempt])
+        for _ in range(DRAWS):
+            drawn: GoalSet = self.env.sample_goals(1, generator)
+            if self._inside(drawn.achieved[0]):
+                return drawn
+        named = ", ".join(f"{name} from {low:g} to {high:g}" for name, low, high in self.wish.where)
+        raise UserError(f"where: none of {DRAWS} goals that {self.wish.env_id} drew has {named}; expected bounds that its goals meet")
+
+    def _inside(self, achieved: NDArray[Any]) -> bool:
+        return bool(inside(self.env, {name: (low, high) for name, low, high in self.wish.where}, achieved))
 
     def _fixed(self, number: int) -> Columns:
         """Return one of the environment's committed goals."""
