@@ -194,6 +194,13 @@ EXPERIMENTS: dict[str, Experiment] = {
         figures=("success_rate", "door_angle_error"),
         pairs=[("latent", "pixels", "success_rate"), ("latent", "pixels, the oracle's reward", "success_rate")],
     ),
+    "fetch_push": Experiment(
+        "fetch_push",
+        "FetchPush-v4 from scratch with sparse rewards, at most an hour on two cores: success at least 0.9 (beside it: sb3_fetch).",
+        {"ddpg+her": ["max_minutes=60"]},
+        seeds=(1, 2, 3),
+        figures=("success_rate", "distance"),
+    ),
     "push": Experiment(
         "push",
         "Push from pixels, goals at least 8 cm from the puck's start: the puck's error at least halved against untrained.",
