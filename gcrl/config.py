@@ -97,7 +97,7 @@ def check_parts(settings: Settings) -> None:
     check(settings.goal_sampler, GoalSampler, "goal_sampler", ("seed", "device"))
     check(settings.goal_space, GoalSpace, "goal_space", ("latent_dim",))
     check(settings.agent, Agent, "agent", ("input_dim", "goal_dim", "action_space", "seed", "device"))
-    check(settings.reward, object, "reward", ("env", "representation", "goal_space"))
+    check(settings.reward, object, "reward", ("env", "env_id", "representation", "goal_space"))
 
 
 def _settings(experiment: str, values: dict[str, Any]) -> Settings:

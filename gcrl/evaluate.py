@@ -70,7 +70,7 @@ def evaluate_run(path: str | Path, episodes: int | None = None, split: str = "te
 
 def goals_for(run: Run, env: TaskEnv, path: str | Path, split: str) -> Taken:
     """Return the goals in `split` of the file at `path` as `run` takes them. Raises `UserError` as `goals_of_file` does."""
-    return goals_of_file(path, split, run.settings, env, run.representation, str(run.path))
+    return goals_of_file(path, split, run.settings.env_id, env, run.representation, str(run.path))
 
 
 def photo_figures(policy: Policy, result: Evaluation) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class Learner:
     def examples(self, path: str, split: str) -> Goals:
         """Return the goals of a file of ``gcrl goals`` as latents. Raises `UserError` where they do not fit the run."""
         if (path, split) not in self._examples:
-            self._examples[path, split] = goals_of_file(path, split, self.settings, self.env, self.representation, "this run").goals
+            self._examples[path, split] = goals_of_file(path, split, self.settings.env_id, self.env, self.representation, "this run").goals
         return as_goals(self.env, self.representation, self._examples[path, split])
 
     def of_rows(self, function: Callable[[Floats, Floats], Floats] | None) -> Callable[[Rows, Floats], Floats] | None:

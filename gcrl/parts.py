@@ -63,7 +63,7 @@ def build_goal_sampler(settings: Settings, representation: Representation) -> Go
 
 def build_reward(settings: Settings, env: TaskEnv, policy: Policy, sampler: GoalSampler) -> Reward:
     """Return the reward, checked against the goal sampler and what goals are."""
-    space, given = policy.goal_space, {"env": env, "representation": policy.representation}
+    space, given = policy.goal_space, {"env": env, "env_id": settings.env_id, "representation": policy.representation}
     reward: Reward = build(settings.reward, Reward, "reward", goal_space=space, **given)
     reward.check(sampler)
     if space.dim != space.latent_dim and not getattr(reward, "any_goal_space", False):

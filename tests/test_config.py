@@ -57,8 +57,8 @@ def test_a_bare_practice_is_the_door_from_images() -> None:
 @pytest.mark.parametrize("group", ["representation", "goal_sampler", "goal_space", "density", "agent", "reward"])
 def test_every_choice_shows_every_argument_of_its_class(group: str) -> None:
     protocols: dict[str, Any] = {"representation": Representation, "goal_sampler": GoalSampler, "density": Density, "agent": Agent}
-    provided = ("observation_space", "input_dim", "goal_dim", "action_space", "env", "representation", "goal_space", "seed", "device")
-    provided = ("latent_dim",) if group == "goal_space" else provided
+    provided = ("observation_space", "input_dim", "goal_dim", "action_space", "seed", "device")
+    provided += {"reward": ("env", "env_id", "representation", "goal_space"), "goal_space": ("latent_dim",)}.get(group, ())
     for choice in choices(group):
         key = "goal_sampler.density" if group == "density" else group
         loaded = load_settings([f"{key}={choice}", "run_dir=x"])

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from envs.api import GoalSet, TaskEnv
 from envs.errors import UserError
 from gcrl.goals.file import GoalFile
-from gcrl.settings import Settings
 from representations.api import Representation
 
 
@@ -25,15 +24,15 @@ class Taken:
     where: Mapping[str, tuple[float, float]]
 
 
-def goals_of_file(path: str | Path, split: str, settings: Settings, env: TaskEnv, representation: Representation, who: str) -> Taken:
-    """Return the goals in `split` of the file at `path` as a run of `settings`, called `who`, takes them.
+def goals_of_file(path: str | Path, split: str, env_id: str, env: TaskEnv, representation: Representation, who: str) -> Taken:
+    """Return the goals in `split` of the file at `path` as a run in `env`, called `who`, takes them.
 
     Raises `UserError` where the two do not fit: another environment, another size or camera of pictures, photos for a run on states.
     """
     with GoalFile(path) as file:
         header = file.header
-        if header.env_id != settings.env_id:
-            raise UserError(f"{path} holds goals of {header.env_id}; {who} was practised in {settings.env_id}: expected goals of that")
+        if header.env_id != env_id:
+            raise UserError(f"{path} holds goals of {header.env_id}; {who} was practised in {env_id}: expected goals of that")
         if len(header.factors) != len(env.factors):
             raise UserError(f"{path} holds goals of {len(header.factors)} numbers; expected {len(env.factors)}: {', '.join(env.factors)}")
         visual = "image" in representation.keys
