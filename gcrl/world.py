@@ -65,7 +65,7 @@ class World:
             if request.explore == "policy" and self.settings.practice.go_explore:
                 act = self.go_explore(act, request.goals)
             keep = lambda episode: bool(request.keep[episode])  # noqa: E731
-            goals, begin = self.into_scenes(request.goals)
+            goals, begin = self.into_scenes(request.goals, request.seeds)
             episodes = rollout(self.envs, act, goals, request.seeds, keep, stop_on_abort=stop, begin=begin)
             aborted = episodes.aborted
             episodes.epoch, episodes.provenance = request.epoch, "practice" if request.explore == "policy" else "random"
@@ -90,10 +90,13 @@ class World:
             observations, policy.goal_space.points(policy.encode(observations)), generators
         )
 
-    def into_scenes(self, goals: Goals) -> tuple[Goals, Begin]:
-        """Return the goals, and what puts those of them that were imagined into the scenes in which their episodes begin (CC-RIG)."""
-        in_scene, decode = (getattr(self.policy.representation, name, None) for name in ("in_scene", "decode"))
-        if in_scene is None:
+    def into_scenes(self, goals: Goals, seeds: NDArray[np.int64]) -> tuple[Goals, Begin]:
+        """Return the goals, and what fits those of them that were imagined to the scenes in which their episodes begin.
+
+        They are put into the scene (CC-RIG), or imagined once more for it (VAL).
+        """
+        in_scene, outcomes, decode = (getattr(self.policy.representation, name, None) for name in ("in_scene", "outcomes", "decode"))
+        if in_scene is None and (outcomes is None or not getattr(self.policy.representation, "imagines", True)):
             return goals, lambda wave, observations: None
         images = None if goals.images is None else goals.images.copy()
         goals = dataclasses.replace(goals, params=goals.params.copy(), images=images)
@@ -104,7 +107,10 @@ class World:
             if not moved.any():
                 return
             latents = self.policy.encode(observations)[: len(wave)][moved]
-            goals.params[wave[moved]] = in_scene(goals.params[wave[moved]], latents)
+            if in_scene is not None:
+                goals.params[wave[moved]] = in_scene(goals.params[wave[moved]], latents)
+            elif outcomes is not None:
+                goals.params[wave[moved]] = outcomes(latents, np.random.default_rng([int(seeds[wave[0]]), 9]))
             if goals.images is not None and decode is not None:
                 goals.images[wave[moved]] = decode(goals.params[wave[moved]])
 

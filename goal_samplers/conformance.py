@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from representations.watch import global_generators, odd_leaves, odd_metrics, to
 Make = Callable[[], Any]
 FAR = 3 * BOUND  # kernels of a density reach over the edge of the goal space, but not this far
 COUNTS = (1, 7, 300)
+KINDS = ({"pictures": False}, {"pictures": True}, {"pictures": True, "codes": True})
 
 
 def check_sampler(make: Make, seed: int = 0) -> list[str]:
@@ -32,40 +34,42 @@ def check_sampler(make: Make, seed: int = 0) -> list[str]:
 def run_checks(make: Make, seed: int = 0) -> Iterator[Check]:
     """Yield the outcome of each of `CHECKS` in turn, of the first alone where that fails; what is not claimed comes unchecked.
 
-    It is tried on states as they are, or on pictures where its ``check`` refuses those. Raises `UserError` where it refuses both.
+    It is tried on states as they are, or, where its ``check`` refuses those, on pictures with a VAE or a VQ-VAE. Raises `UserError` where
+    it refuses all.
     """
     sampler = make()
     if not isinstance(sampler, GoalSampler):
         lacks = f"contract: {type(sampler).__name__} lacks sample(context, n)"
         yield Check("contract", "it has the method of goal_samplers.api.GoalSampler", True, [lacks])
         return
-    pictures = _wants_pictures(sampler)
+    kind = _takes(sampler)
     for check, promise, attribute in CHECKS:
-        problems = functools.partial(check, _checked(make, pictures), lambda dims=2: representation_of(dims, pictures), seed)
+        problems = functools.partial(check, _checked(make, kind), lambda dims=2: representation_of(dims, **kind), seed)
         outcome = outcome_of(check.__name__, promise, hasattr(sampler, attribute), problems)
         yield outcome
         if outcome.problems and check is _goals:
             return  # whatever asks for goals would say the same
 
 
-def _wants_pictures(sampler: Any) -> bool:
+def _takes(sampler: Any) -> dict[str, bool]:
+    """Return the first of `KINDS` of representations that the sampler does not refuse."""
     if not hasattr(sampler, "check"):
-        return False
-    try:
-        sampler.check(representation_of(2, False))
-    except UserError:
-        sampler.check(representation_of(2, True))
-        return True
-    return False
+        return KINDS[0]
+    for kind in KINDS[:-1]:
+        with contextlib.suppress(UserError):
+            sampler.check(representation_of(2, **kind))
+            return kind
+    sampler.check(representation_of(2, **KINDS[-1]))
+    return KINDS[-1]
 
 
-def _checked(make: Make, pictures: bool) -> Make:
+def _checked(make: Make, kind: dict[str, bool]) -> Make:
     """Return what makes samplers as a run does, which lets them check its representation first."""
 
     def made() -> Any:
         sampler = make()
         if hasattr(sampler, "check"):
-            sampler.check(representation_of(2, pictures))
+            sampler.check(representation_of(2, **kind))
         return sampler
 
     return made

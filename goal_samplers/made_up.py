@@ -9,11 +9,14 @@ from representations.api import Floats, Representation, Rows
 from representations.identity import Identity
 from representations.made_up import BOUND, made_up_frames, made_up_space, pictures_of
 from representations.vae import VAE
+from representations.vqvae import VQVAE
 
 
-def representation_of(dims: int, pictures: bool) -> Representation:
-    """Return the identity on `dims` numbers, or an untrained VAE with as many latent dimensions on pictures of them."""
+def representation_of(dims: int, pictures: bool, codes: bool = False) -> Representation:
+    """Return the identity on `dims` numbers; or, of pictures of them, an untrained VAE with as many latent dimensions, or VQ-VAE."""
     space = made_up_space(dims)
+    if codes:
+        return VQVAE(space, codes=8, hidden=4, prior_width=4, prior_layers=1)  # type: ignore[return-value]
     representation: Representation = VAE(space, latent_dim=dims) if pictures else Identity(space)  # type: ignore[assignment]
     return representation
 

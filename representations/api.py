@@ -45,7 +45,9 @@ class Representation(Protocol):
     needs_fit: false for representations without parameters.
     Optional, found by ``hasattr``: ``decode(latents) -> (n, H, W, 3) uint8``, ``log_prob(observations, generator) -> (n,)``,
     ``prior(n, generator) -> (n, latent_dim)``, with ``imagines = False`` where it was switched off; ``in_scene(goals (n, d), latents
-    (n, d)) -> (n, d)``, imagined goals as they would be in the scenes that the latents were observed in; ``stored_as``, the key of
+    (n, d)) -> (n, d)``, imagined goals as they would be in the scenes that the latents were observed in; ``outcomes(latents (n, d),
+    generator) -> (n, d)``, a possible later frame of each scene, given by its first one, which takes the place of imagined goals as an
+    episode begins; ``stored_as``, the key of
     observed pictures of which the latent is the flattened values divided by 255.
     """
 
