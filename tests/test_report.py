@@ -23,6 +23,7 @@ from gcrl.report.figures import interval
 from gcrl.report.film import HOLD
 from gcrl.report.learning import curve
 from gcrl.report.markup import duration, number, strip
+from gcrl.report.page import several_runs
 from gcrl.report.runs import RunRecord, label_runs, load_run, unit_of
 
 SIZE, HORIZON = 24, 12
@@ -254,6 +255,15 @@ def test_report_is_written_while_practice_still_holds_its_dataset(tmp_path: Path
 def test_run_that_has_only_its_settings_is_reported(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("experiment: push\nseed: 3\n")
     assert "push" in "".join(assert_self_contained(write_report([tmp_path])).text)
+
+
+def test_every_runs_film_stands_on_the_page_once(tmp_path: Path) -> None:
+    folders = [make_run(tmp_path / name, epochs=1) for name in ("door-1", "door-2")]
+    page = write_report(folders).read_text()
+    runs = [load_run(folder) for folder in folders]
+    assert page.count("<video") == 2
+    assert several_runs({"door": runs}).count("<video") == 2
+    assert several_runs({"door": runs}, filmed=runs[0]).count("<video") == 1
 
 
 def test_broken_files_are_named_and_the_rest_is_shown(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def write_report(run_dirs: Sequence[Path | str], out: Path | str | None = None) 
     groups: dict[str, list[RunRecord]] = {}
     for run, label in zip(runs, label_runs(runs), strict=True):
         groups.setdefault(label, []).append(run)
-    body = _one(runs[0]) if len(runs) == 1 else several_runs(groups)
+    body = _one(runs[0]) if len(runs) == 1 else several_runs(groups, filmed=runs[0])
     title = " and ".join(dict.fromkeys(run.experiment for run in runs)) + " · gcrl report"
     return write_page(target, title, headline(groups, film_figure(runs[0])), body, [run.path for run in runs])
 
@@ -70,14 +70,20 @@ def _one(run: RunRecord) -> str:
     return notes + "\n".join(parts)
 
 
-def several_runs(groups: dict[str, list[RunRecord]]) -> str:
-    """Return curves and the table over all runs, then each run by itself, folded away."""
+def several_runs(groups: dict[str, list[RunRecord]], filmed: RunRecord | None = None) -> str:
+    """Return curves and the table over all runs, then each by itself, folded away; the film of `filmed` stands elsewhere on the page."""
     runs = [run for group in groups.values() for run in group]
     parts = [learning_section(groups), section("Every run", "The final evaluation on test goals, per run.", runs_table(groups))]
     labels = {id(run): label for label, group in groups.items() for run in group}
-    for index, run in enumerate(runs):
+    for run in runs:
         practised = _practised(run)
-        pieces = [film_figure(run) if index else "", commanded_section(run), *_practice(run, practised), time_section(run), _settings(run)]
+        pieces = [
+            "" if run is filmed else film_figure(run),
+            commanded_section(run),
+            *_practice(run, practised),
+            time_section(run),
+            _settings(run),
+        ]
         notes = "".join(f'<p class="note">{escape(note)}</p>' for note in run.notes)
         label = labels[id(run)] if len(groups) > 1 else run.experiment
         summary = f"{label}, seed {run.seed} · {run.path.name}"
