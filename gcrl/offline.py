@@ -110,7 +110,8 @@ def _read(reader: Reader, settings: Settings, env: TaskEnv, policy: Policy, chos
             raise UserError(f"dataset={reader.path} lacks actions (NaN); every agent learns from them: expected what was done")
         commanded = np.isfinite(episodes.goal_achieved).all(1) if episodes.goal_achieved is not None else np.zeros(len(episodes), bool)
         # Parameters belong to the representation that made the file; re-encoding takes them from pictures or achieved goals.
-        params = np.where(commanded[:, None], np.float32(0), np.float32(np.nan)) * np.ones(replay.goal_dim, np.float32)
+        params = policy.goal_space.points(np.zeros((len(episodes), policy.goal_space.latent_dim), np.float32)).copy()
+        params[~commanded] = np.nan
         replay.add(dataclasses.replace(episodes, goals=params, goal_rows=np.full(len(episodes), -1)))
     return replay
 

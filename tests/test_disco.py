@@ -20,10 +20,12 @@ from envs.errors import UserError
 from gcrl import cli
 from gcrl.agents.sac import SAC
 from gcrl.collect import collect
+from gcrl.config import load_settings
 from gcrl.data import Reader
 from gcrl.evaluate import evaluate_run
 from gcrl.goal_density import GoalDensity
 from gcrl.goals import GoalFile, make_goals
+from gcrl.practice import Practice
 from gcrl.relabel import GoalBatch, Relabel
 from gcrl.replay import Replay
 from goal_samplers.api import Goals
@@ -402,3 +404,14 @@ def test_a_policy_that_is_told_what_matters_does_that_first() -> None:
         for _ in range(horizon):
             here = one_axis_at_a_time(here, agent.act(here, goals, None))
         assert (np.abs(here[:, axis] - at) < 0.1).mean() > 0.9
+
+
+def test_goals_that_a_dataset_knows_are_points(left: Path, played: Path, tmp_path: Path) -> None:
+    run = Practice(load_settings([*PUSH, f"goal_sampler.files=[{left}]", f"dataset={played}", f"run_dir={tmp_path / 'run'}"]))
+    offline, space_of_goals = run.learner.offline, run.learner.policy.goal_space
+    assert offline is not None
+    run.learner.reencode()
+    goals = offline.rollout_goals(offline.episodes()[0])
+    scale = np.array([1, 1, 2, 2], np.float32)
+    assert np.allclose(goals.params, space_of_goals.points(goals.achieved * scale), atol=1e-6)
+    run.close()
