@@ -114,6 +114,8 @@ def made(verb: str, name: str, wanted: tuple[str, ...], keep: Path) -> Path:
                 raise RuntimeError(f"{command}: failed ({done.returncode}): {done.stderr.strip().splitlines()[-1:]}")
             note.unlink(missing_ok=True)
             making.replace(path)
+            for picture in path.parent.glob(f"{making.stem}_*.png"):  # beside a file of goals
+                picture.unlink()
             write_atomically(note, command)
     return path
 

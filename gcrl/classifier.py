@@ -62,6 +62,7 @@ class SuccessClassifier(Plain):
         self.form, self._features, self._strength = form, features, strength
         self._env, self._representation = env, representation
         files = [examples, *([failures] if failures else [])]
+        self.example_files = tuple((path, split) for path in files)
         self._files: list[GoalSet] = [goals_of_file(path, split, env_id, env, representation, "this run").goals for path in files]
         d = representation.latent_dim
         self._weights: dict[str, NDArray[np.float32]] = {

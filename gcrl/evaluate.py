@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from envs.api import TaskEnv
 from envs.errors import UserError
@@ -17,6 +19,7 @@ from gcrl.policy import Policy, as_goals
 from gcrl.run import Run, load
 from gcrl.statistics import mean_interval
 
+Success = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.bool_]]
 EXAMPLES = "train"  # the split of a set's file that says what the set is
 
 
@@ -31,6 +34,7 @@ def evaluate_run(path: str | Path, episodes: int | None = None, split: str = "te
             the committed goals. Goals from photos have no state, so success is None: see `photo_figures`. Where they are a set
             (``gcrl goals where=...``), success is to be within its bounds, and a policy whose goals can be distributions is told what the
             examples in the file's split `train` have in common, instead of one goal of `split` after another.
+            ``fulfilled_at_start`` is the share of the starts that fulfil the goal already.
 
     Raises:
         UserError: no run, a damaged checkpoint, a number of episodes that the goals do not cover, goals that do not fit the run.
@@ -59,6 +63,8 @@ def evaluate_run(path: str | Path, episodes: int | None = None, split: str = "te
                 as_set["told"] = run.policy.goal_space.of_set(examples.params)
         result = evaluate(envs, run.policy, taken.goals.take(chosen), TEST_SEED, pictures=not known, seeds=starts, **as_set)
         figures = result.summary() if known else photo_figures(run.policy, result)
+        if goals is not None and known:
+            figures = _beside_the_start(figures, result, as_set.get("success") or envs[0].success, bool(taken.where))
     finally:
         for env in envs:
             env.close()
@@ -66,6 +72,13 @@ def evaluate_run(path: str | Path, episodes: int | None = None, split: str = "te
     if goals is not None:
         return {**figures, **details, "goal_file": str(goals), **({"where": dict(taken.where)} if taken.where else {})}
     return {**figures, **details, "untrained": untrained(run.path)}
+
+
+def _beside_the_start(figures: dict[str, Any], result: Evaluation, success: Success, as_set: bool) -> dict[str, Any]:
+    """Return the figures with the share of starts that fulfil the goal; of a set without distances, which are to single goals."""
+    already = float(np.mean(success(result.achieved[:, 0], result.desired)))
+    kept = {name: value for name, value in figures.items() if not as_set or name.startswith("success_rate") or name == "episodes"}
+    return {**kept, "fulfilled_at_start": already}
 
 
 def goals_for(run: Run, env: TaskEnv, path: str | Path, split: str) -> Taken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from gcrl.episodes import Episodes, share_reached
 from gcrl.finite import NotFinite, raised_by, require_finite
 from gcrl.frame_goals import frames_as_goals, without_rows
 from gcrl.goals.taken import goals_of_file
-from gcrl.offline import load_offline
+from gcrl.offline import digest, load_offline
 from gcrl.parts import (
     build_env,
     build_goal_sampler,
@@ -60,6 +61,9 @@ class Learner:
         self.replay = build_replay(settings, self.env, self.policy)
         self.dataset = load_offline(settings, self.env, self.policy) if settings.dataset else None
         self.offline = self.dataset.train if self.dataset else None
+        if getattr(self.sampler, "imagines", False):
+            for replay in (self.replay, *self.offline_replays):
+                replay.in_scene = getattr(self.representation, "in_scene", None)
         self.offline_digest = self.dataset.digest if self.dataset else ""
         check_demonstrations(settings, self.offline)
         self.demo_resets = DemoResets(settings, self.env, self.dataset) if self.practice.demo_resets and self.dataset else None
@@ -70,6 +74,7 @@ class Learner:
         self.reached = float("nan")  # share of the goals practised last
         self.updates = 0
         self._examples: dict[tuple[str, str], GoalSet] = {}  # files of goals that were read
+        self.example_digests = self._read_examples()
         if self.offline is not None and self.fitted:
             self.reencode()
 
@@ -98,6 +103,16 @@ class Learner:
         value, spread = (self.of_rows(getattr(self.agent, name, None)) for name in ("value", "value_spread"))
         parts = (self.experience, self.representation, self.generator, commanded, value, epoch, spread, self.reached)
         return GoalContext(*parts, self.examples, self.policy.goal_space)
+
+    def _read_examples(self) -> dict[str, str]:
+        """Read the files of goals that sampler and reward name; return {file: digest}. Raises `UserError` for one that does not serve."""
+        named = [pair for part in (self.sampler, self.reward) for pair in getattr(part, "example_files", ())]
+        for path, split in named:
+            found = goals_of_file(path, split, self.settings.env_id, self.env, self.representation, "this run").goals
+            self._examples[path, split] = found
+            if hasattr(self.policy.goal_space, "of_set") and len(found) < 2:
+                raise UserError(f"{path} has {len(found)} example in its split '{split}'; expected at least 2, better 30")
+        return {path: digest(path) for path, _ in named}
 
     def examples(self, path: str, split: str) -> Goals:
         """Return the goals of a file of ``gcrl goals`` as latents. Raises `UserError` where they do not fit the run."""
@@ -282,6 +297,7 @@ class Learner:
             "updates": self.updates,
             "reached": self.reached,
             "dataset": self.offline_digest,
+            "examples": json.dumps(self.example_digests),
         }
         for name, part in (("sampler", self.sampler), ("reward", self.reward)):
             if hasattr(part, "state_dict"):
@@ -291,10 +307,13 @@ class Learner:
     def load_state_dict(self, state: Mapping[str, Any], reader: Any) -> None:
         """Restore a checkpoint; `reader` is the practice dataset, which the replay's frames are read from.
 
-        Raises `UserError` where the dataset that is learnt from is no longer what it was.
+        Raises `UserError` where the dataset that is learnt from, or a file of examples, is no longer what it was.
         """
         if state.get("dataset", "") != self.offline_digest:
             raise UserError(f"dataset={self.settings.dataset} has changed since the checkpoint; expected the file that the run began with")
+        for path, known in json.loads(state.get("examples", "{}")).items():
+            if self.example_digests.get(path, known) != known:
+                raise UserError(f"{path} has changed since the checkpoint; expected the examples that the run began with")
         self.agent.load_state_dict(state["agent"])
         self.representation.load_state_dict(state["representation"])
         self.replay.restore(reader, state["replay"])

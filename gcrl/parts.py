@@ -127,7 +127,6 @@ def build_replay(settings: Settings, env: TaskEnv, policy: Policy, *, horizon: i
         image_goal=env.capabilities.images,
         latent_key=getattr(representation, "stored_as", ""),
     )
-    replay.in_scene = getattr(representation, "in_scene", None)
     return replay
 
 

@@ -86,7 +86,7 @@ def as_goals(env: TaskEnv, representation: Representation, goal_set: GoalSet) ->
         UserError: the representation needs pictures of goals that the environment cannot draw, or reads what goals do not have.
     """
     images = goal_set.images
-    if images is None and "image" in representation.keys:
+    if images is None and ("image" in representation.keys or (env.capabilities.images and env.capabilities.render_state)):
         if not env.capabilities.render_state:
             raise UserError("this environment cannot draw goal states, so commanded goals have no picture; use representation=identity")
         images = np.stack([env.render_state(state) for state in goal_set.states])

@@ -103,7 +103,7 @@ class Relabel:
             achieved[sampler] = pool.achieved.take(chosen, axis=0)
             if replay.in_scene is not None:
                 moved = sampler.start + np.flatnonzero(imagined(sources[sampler], achieved[sampler]))
-                params[moved] = replay.in_scene(params[moved], replay.read("latent", rows[moved]))
+                params[moved, latent] = replay.in_scene(params[moved, latent], replay.read("latent", rows[moved]))
 
         def draw() -> NDArray[np.uint8]:
             images = replay.read("image", np.maximum(sources, 0))

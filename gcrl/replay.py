@@ -74,7 +74,7 @@ class Replay:
         self._plans: dict[tuple[str, ...], slice | NDArray[np.int64]] = {}
         self.goal_image_shape = shapes["image"] if image_goal else ()
         self.achieved_dim = int(np.prod(shapes["achieved_goal"]))
-        self.in_scene: Callable[[Floats, Floats], Floats] | None = None  # of a representation whose imagined goals depend on the scene
+        self.in_scene: Callable[[Floats, Floats], Floats] | None = None  # where the sampler imagines goals that depend on the scene
         self.goal_records = GoalRecords(goal_dim, self.achieved_dim, self.goal_image_shape if image_goal else None)
         self.pool: Goals | None = None
         self._pool_numbers: Rows = np.zeros(0, dtype=np.int64)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gcrl.behaviours import GoExplore
 from gcrl.episodes import Episodes
 from gcrl.evaluation import TEST_SEED, Aborted, Evaluation, evaluate
-from gcrl.parts import build_env, build_policy
+from gcrl.parts import build_env, build_goal_sampler, build_policy
 from gcrl.policy import Policy
 from gcrl.request import EvaluationOrder, Request
 from gcrl.rollout import Act, RandomActions, rollout
@@ -49,6 +49,7 @@ class World:
         self.envs = [build_env(settings) for _ in range(settings.practice.simulators)]
         self.policy: Policy = build_policy(settings, self.envs[0])
         self.untrained = self.policy.snapshot()
+        self.imagines = bool(getattr(build_goal_sampler(settings, self.policy.representation), "imagines", False))
 
     def serve(self, request: Request) -> Result:
         """Collect and evaluate what `request` asks for."""
@@ -91,12 +92,13 @@ class World:
         )
 
     def into_scenes(self, goals: Goals, seeds: NDArray[np.int64]) -> tuple[Goals, Begin]:
-        """Return the goals, and what fits those of them that were imagined to the scenes in which their episodes begin.
+        """Return the goals, and what fits those that the sampler imagined to the scenes in which their episodes begin.
 
-        They are put into the scene (CC-RIG), or imagined once more for it (VAL).
+        They are put into the scene (CC-RIG), or imagined once more for it, each from the seed of its episode (VAL).
         """
-        in_scene, outcomes, decode = (getattr(self.policy.representation, name, None) for name in ("in_scene", "outcomes", "decode"))
-        if in_scene is None and (outcomes is None or not getattr(self.policy.representation, "imagines", True)):
+        representation, space = self.policy.representation, self.policy.goal_space
+        in_scene, outcomes, decode = (getattr(representation, name, None) for name in ("in_scene", "outcomes", "decode"))
+        if not self.imagines or (in_scene is None and outcomes is None):
             return goals, lambda wave, observations: None
         images = None if goals.images is None else goals.images.copy()
         goals = dataclasses.replace(goals, params=goals.params.copy(), images=images)
@@ -108,11 +110,14 @@ class World:
                 return
             latents = self.policy.encode(observations)[: len(wave)][moved]
             if in_scene is not None:
-                goals.params[wave[moved]] = in_scene(goals.params[wave[moved]], latents)
-            elif outcomes is not None:
-                goals.params[wave[moved]] = outcomes(latents, np.random.default_rng([int(seeds[wave[0]]), 9]))
+                fitting = in_scene(goals.params[wave[moved]][:, : space.latent_dim], latents)
+            else:
+                assert outcomes is not None
+                draws = [np.random.default_rng([int(seed), 9]) for seed in seeds[wave[moved]]]
+                fitting = np.concatenate([outcomes(latent[None], generator) for latent, generator in zip(latents, draws)])
+            goals.params[wave[moved]] = space.points(fitting)
             if goals.images is not None and decode is not None:
-                goals.images[wave[moved]] = decode(goals.params[wave[moved]])
+                goals.images[wave[moved]] = decode(fitting)
 
         return goals, begin
 

@@ -69,7 +69,8 @@ class GoalSampler(Protocol):
     ``log_weights(experience, rows, generator) -> (n,)`` unnormalised log training weights of candidate rows;
     ``state_dict``/``load_state_dict``; ``needs_commanded = True``; ``needs_value = True`` and ``needs_value_spread = True`` where the agent
     must have such; ``imagines = True`` where goals may have an unknown achieved goal;
-    ``check(representation)`` raises `UserError` where the two do not fit.
+    ``check(representation)`` raises `UserError` where the two do not fit; ``example_files``, the (file, split) that it will ask
+    ``context.examples`` for, which are read as a run starts and must still be the same when it is resumed.
     """
 
     def sample(self, context: GoalContext, n: int) -> Goals | Rows: ...

@@ -23,6 +23,7 @@ class ExampleSets:
         if not files:
             raise UserError("ExampleSets: files = []; expected at least one file of `gcrl goals`: goal_sampler.files=[left.h5,right.h5]")
         self._files, self._split = tuple(files), split
+        self.example_files = tuple((file, split) for file in self._files)
 
     def sample(self, context: GoalContext, n: int) -> Goals:
         """Return `n` goals without source rows; pictures are those of examples. Raises `UserError` where the context offers no files."""

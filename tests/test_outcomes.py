@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 from run_cases import DOOR, differences, finish_steps, outcome, settings
 
 from envs.errors import UserError
 from gcrl.data import Reader
+from gcrl.goals import make_goals
 from gcrl.practice import Practice
 from goal_samplers.made_up import made_up, representation_of
 from goal_samplers.outcomes import Outcomes
@@ -50,7 +52,8 @@ def test_an_episodes_goal_is_imagined_for_the_scene_in_which_it_begins(sampler: 
     for wave in range(16, len(first), width):
         episodes = slice(wave, wave + width)
         assert np.isfinite(goals.params[episodes]).all()
-        wanted = vqvae.outcomes(replay.read("latent", first[episodes]), np.random.default_rng([seeds[wave], 9]))
+        scenes, draws = replay.read("latent", first[episodes]), [np.random.default_rng([seed, 9]) for seed in seeds[episodes]]
+        wanted = np.concatenate([vqvae.outcomes(scene[None], draw) for scene, draw in zip(scenes, draws)])
         assert np.array_equal(vqvae.tokens(goals.params[episodes]), vqvae.tokens(wanted))
         assert np.array_equal(goals.images[episodes], vqvae.decode(wanted))
 
@@ -63,3 +66,28 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
     broken.close()
     finish_steps(Practice(settings(OVERRIDES, tmp_path / "broken"), resume=True))
     assert differences(outcome(tmp_path / "whole"), outcome(tmp_path / "broken")) == []
+
+
+def test_goals_that_are_shown_stay_what_they_are(tmp_path: Path) -> None:
+    """Photos have no known state, like imagined goals; but somebody took them."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(3):
+        imageio.imwrite(photos / f"{number}.png", np.full((48, 48, 3), 60 * number + 40, np.uint8))
+    make_goals(["env=door", "env.image_size=48", f"photos={photos}", f"out={tmp_path / 'photos.h5'}"])
+    given = ["goal_sampler=sets", f"goal_sampler.files=[{tmp_path / 'photos.h5'}]", "goal_sampler.split=test"]
+    run = Practice(settings(OVERRIDES, tmp_path / "run", *given))
+    while run.epoch < 3:
+        run.step()
+    replay = run.learner.replay
+    images = replay.rollout_goals(replay.episodes()[0]).images[16:]
+    assert set(images.reshape(len(images), -1).mean(axis=1)) <= {40, 100, 160}
+    run.close()
+
+
+def test_outcomes_are_points_where_goals_are_distributions(tmp_path: Path) -> None:
+    gaussian = ["goal_space=gaussian", "goal_space.covariance=diagonal", "reward=goal_density"]
+    run = Practice(settings(OVERRIDES, tmp_path / "run", *gaussian))
+    finish_steps(run)
+    goals = run.learner.replay.rollout_goals(run.learner.replay.episodes()[0][16:])
+    assert np.array_equal(goals.params, run.learner.policy.goal_space.points(goals.params[:, : run.learner.representation.latent_dim]))

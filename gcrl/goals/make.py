@@ -25,6 +25,7 @@ from gcrl.goals.frames import frame_goals
 from gcrl.goals.parts import Parts, require_parts, require_same
 from gcrl.goals.photos import RESIZE, find_photos, photo_goals
 from gcrl.goals.reach import BLOCK, GoalMaker, Wish, bounds
+from gcrl.goals.taken import named
 from gcrl.goals.threshold import success_test
 from gcrl.interrupt import Interrupt
 from gcrl.output import check_output, clear_output, require_room, row_bytes
@@ -116,23 +117,22 @@ def _check(given: Arguments) -> tuple[float, float, float]:
     """Check what needs no environment; return the shares of the splits."""
     at_least(1, workers=given.workers, tries=given.tries)
     at_least(0, seed=given.seed)
-    named = [f"{name}=..." for name in ("photos", "fixed", "at") if getattr(given, name)]
-    if given.dataset is not None and (named or given.cameras or given.n is None):
-        raise UserError(
-            "dataset=... takes n=N frames and none of photos=, fixed=, at= and cameras=; expected n=N, and where={...} if wanted"
-        )
-    if not named and given.n is None:
+    given_too = [f"{name}=..." for name in ("photos", "fixed", "at") if getattr(given, name)]
+    if given.dataset is not None and (given_too or given.cameras):
+        other = given_too[0] if given_too else "cameras=..."
+        raise UserError(f"dataset=... and {other}; expected dataset=... with n=N alone, and where={{...}} if wanted")
+    if not given_too and given.n is None:
         raise UserError("missing n=N, the number of goals (or photos=FOLDER, fixed=SPLIT, at=[[...]])")
-    if given.fixed is not None and len(named) > 1:
-        raise UserError(f"{' and '.join(named)}; expected only one of them")
+    if given.fixed is not None and len(given_too) > 1:
+        raise UserError(f"{' and '.join(given_too)}; expected only one of them")
     if given.n is not None:
         at_least(1, n=given.n)
         if given.photos is not None or given.fixed is not None or (given.at and len(given.at) != given.n):
-            raise UserError(f"n={given.n} contradicts {named[0]}, which says how many; expected only one of them")
+            raise UserError(f"n={given.n} contradicts {given_too[0]}, which says how many; expected only one of them")
     if given.photos is not None and (given.at or given.cameras):
         raise UserError("photos=... takes neither at=... nor cameras=...; expected photos alone")
-    if given.where and named:
-        raise UserError(f"where=... and {named[0]}; expected only one of them: where bounds the task's own goals")
+    if given.where and given_too:
+        raise UserError(f"where=... and {given_too[0]}; expected only one of them: where bounds the task's own goals")
     if given.crop is not None and given.photos is None:
         raise UserError("crop=... is for photos=...; expected both or none")
     for name in ("max_penetration", "rest_penetration"):
@@ -159,18 +159,19 @@ def _from_expert(
     config = dataclasses.asdict(wish) | {"splits": list(shares)}
     maker = GoalMaker(wish)  # what is wrong shows before anything is written or removed
     try:
-        if resume and places.out.exists():
+        if resume and places.out.exists() and not places.parts.is_dir():
             with GoalFile(places.out) as file:
                 require_same(places.out, file.header.config, config)
             return _finish(places)
         row = 2 * max(1, len(maker.cameras)) * row_bytes(maker.env)
         require_room(places.out, 2 * wish.n * (row + 200), f"{wish.n:,} goals")  # twice: blocks, then the file
-        if given.overwrite:
-            clear_output(places.out, (places.parts, places.sheet, places.plot))
+        if given.overwrite:  # of unfinished work alone: what is there stays until it can be replaced
+            shutil.rmtree(places.parts, ignore_errors=True)
         try:
             parts = Parts(places.parts, config)
             _fill(parts, wish, given.workers, interrupt)
-            masks = _split(wish.n, shares, wish.seed)
+            masks = _split(np.arange(wish.n), shares, wish.seed)
+            clear_output(places.sheet, (places.plot,))
             _write(places.out, maker, parts, masks, _header(maker, wish, config))
         except OSError as error:
             raise UserError(f"cannot write {places.out}: {error.strerror or error}; mend that and go on with resume=true") from error
@@ -235,10 +236,18 @@ def _header(maker: GoalMaker, wish: Wish, config: dict[str, Any]) -> GoalHeader:
 
 def _write(out: Path, maker: GoalMaker, blocks: Iterable[Columns], masks: dict[str, NDArray[np.bool_]], header: GoalHeader) -> None:
     achieved = np.concatenate([block["goals/achieved"] for block in blocks])
-    header.success_metric, header.success_threshold, header.success_predicate = success_test(maker.env, achieved)
-    header.coverage = coverage(maker.env, achieved)
+    _describe(header, maker.env, achieved)
     write_goals(out, header, blocks, masks)
     fault("goals:written")
+
+
+def _describe(header: GoalHeader, env: Any, achieved: NDArray[Any]) -> None:
+    """Fill in the header's success test and coverage; a set is judged by its bounds."""
+    header.coverage = coverage(env, achieved)
+    if header.where:
+        header.success_predicate = named(header.where)
+    else:
+        header.success_metric, header.success_threshold, header.success_predicate = success_test(env, achieved)
 
 
 def _from_photos(
@@ -267,6 +276,8 @@ def _from_frames(given: Arguments, places: Places, shares: tuple[float, float, f
     assert given.dataset is not None
     assert given.n is not None
     where = {name: (low, high) for name, low, high in bounds(given.where)}
+    if places.out.exists() and places.out.samefile(given.dataset):
+        raise UserError(f"out={places.out} is the dataset itself; expected another path")
     with Reader(given.dataset) as reader:
         environment = (reader.header.env_id, reader.header.env_arguments)
         env: Any = envs.make(environment[0], **environment[1])
@@ -274,9 +285,8 @@ def _from_frames(given: Arguments, places: Places, shares: tuple[float, float, f
             columns = frame_goals(reader, env, given.n, where, given.seed)
             require_room(places.out, given.n * row_bytes(env), f"{given.n} goals")
             header = _taken_header(env, environment, "frames", given.seed, {"dataset": given.dataset, "splits": list(shares)})
-            header.where, achieved = where, columns["goals/achieved"]
-            header.success_metric, header.success_threshold, header.success_predicate = success_test(env, achieved)
-            header.coverage = coverage(env, achieved)
+            header.where = where
+            _describe(header, env, columns["goals/achieved"])
         finally:
             env.close()
     return _taken(places, header, columns, shares)
@@ -301,13 +311,17 @@ def _taken_header(env: Any, environment: tuple[str, dict[str, Any]], provenance:
 
 def _taken(places: Places, header: GoalHeader, columns: Columns, shares: tuple[float, float, float]) -> dict[str, Any]:
     """Write goals that were taken over, and return what was made."""
-    clear_output(places.out, (places.parts, places.sheet, places.plot))
-    write_goals(places.out, header, [columns], _split(len(columns["goals/achieved"]), shares, header.seed))
+    # frames of one episode are alike, and stay in one split
+    groups = columns.get("goals/source_episode", np.arange(len(columns["goals/achieved"])))
+    clear_output(places.sheet, (places.plot, places.parts))
+    write_goals(places.out, header, [columns], _split(groups, shares, header.seed))
     return _finish(places)
 
 
-def _split(n: int, shares: tuple[float, float, float], seed: int) -> dict[str, NDArray[np.bool_]]:
-    """Return {split: (n,)} masks that part the goals; every split with a share has a goal, where there are enough."""
+def _split(groups: NDArray[np.int64], shares: tuple[float, float, float], seed: int) -> dict[str, NDArray[np.bool_]]:
+    """Return {split: (goals,)} masks that part goals by their group (goals,); every split with a share has one, where there are enough."""
+    which = np.unique(groups)
+    n = len(which)
     counts = np.floor(np.cumsum(shares) * n + 0.5).astype(int)
     sizes = np.diff(counts, prepend=0)
     for index, wanted in enumerate(shares):
@@ -318,7 +332,8 @@ def _split(n: int, shares: tuple[float, float, float], seed: int) -> dict[str, N
     masks = {name: np.zeros(n, np.bool_) for name in SPLITS}
     for name, chosen in zip(SPLITS, np.split(order, np.cumsum(sizes)[:-1])):
         masks[name][chosen] = True
-    return masks
+    place = np.searchsorted(which, groups)
+    return {name: mask[place] for name, mask in masks.items()}
 
 
 def _finish(places: Places) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import envs
 from envs.api import GoalSet, TaskEnv
 from envs.errors import UserError, unknown
 from gcrl.goals.file import Columns
-from gcrl.goals.taken import inside
+from gcrl.goals.taken import inside, named
 
 BLOCK = 8  # goals that are made and stored together
 AT_REST = 1e-3  # change of the achieved goal in the last step
@@ -126,17 +126,17 @@ class GoalMaker:
     def _reached(self, number: int) -> Columns:
         """Return one goal in which the expert's rollout ended."""
         wish, env = self.wish, self.env
-        named = np.array(wish.at[number], np.float32) if wish.at else None
+        asked = np.array(wish.at[number], np.float32) if wish.at else None
         failures: Counter[str] = Counter()
         nearest = np.inf
         for attempt in range(TRIES_AT if wish.at else wish.tries):
             seed = self._seed(number, attempt)
             # The task's own goal of that reset, which fits the scene that the reset laid out.
-            options = self._within(number, attempt).options(0) if wish.where else {} if named is None else {"goal": named}
+            options = self._within(number, attempt).options(0) if wish.where else {} if asked is None else {"goal": asked}
             observation, _ = env.reset(seed=seed, options=options)
             commanded, start = observation["desired_goal"].copy(), observation["achieved_goal"].copy()
             begun = self._place("starts", observation)
-            if named is None and env.success(start, commanded):
+            if asked is None and (self._inside(start) if wish.where else env.success(start, commanded)):
                 failures["were fulfilled at the start"] += 1
                 continue
             end, deepest, resting = self._roll(observation)
@@ -149,16 +149,16 @@ class GoalMaker:
                 failures["were reached with bodies in each other"] += 1
             elif not resting:
                 failures["were not at rest"] += 1
-            elif named is None and env.success(start, end["achieved_goal"]):
+            elif asked is None and not wish.where and env.success(start, end["achieved_goal"]):
                 failures["were fulfilled at the start"] += 1
             else:
                 ended = self._place("goals", end)
                 goal = GoalSet(ended["goals/state"][None], ended["goals/achieved"][None], starts=begun["starts/state"][None])
                 return begun | ended | self._facts(commanded, seed, attempt + 1, deepest, goal)
         why = ", ".join(f"{count} {reason}" for reason, count in failures.most_common())
-        if named is not None:
+        if asked is not None:
             raise UserError(
-                f"at[{number}]={[round(float(value), 4) for value in named]} is outside of the workspace or cannot be reached: of "
+                f"at[{number}]={[round(float(value), 4) for value in asked]} is outside of the workspace or cannot be reached: of "
                 f"{TRIES_AT} rollouts of the expert {why}, the nearest by {nearest:.3g}; expected a goal that it reaches"
             )
         raise UserError(f"goal {number}: of {wish.tries} goals drawn {why}; expected an expert that reaches some, or rollout=false")
@@ -181,7 +181,8 @@ class GoalMaker:
             seed = self._seed(number, attempt)
             drawn = self._within(number, attempt)
             observation, _ = self.env.reset(seed=seed, options=drawn.options(0))
-            if not self.env.success(observation["achieved_goal"], drawn.achieved[0]):
+            start = observation["achieved_goal"]
+            if not (self._inside(start) if self.wish.where else self.env.success(start, drawn.achieved[0])):
                 break
         else:
             raise UserError(
@@ -196,8 +197,8 @@ class GoalMaker:
             drawn: GoalSet = self.env.sample_goals(1, generator)
             if self._inside(drawn.achieved[0]):
                 return drawn
-        named = ", ".join(f"{name} from {low:g} to {high:g}" for name, low, high in self.wish.where)
-        raise UserError(f"where: none of {DRAWS} goals that {self.wish.env_id} drew has {named}; expected bounds that its goals meet")
+        bounds_ = named({name: (low, high) for name, low, high in self.wish.where})
+        raise UserError(f"where: none of {DRAWS} goals that {self.wish.env_id} drew has {bounds_}; expected bounds that its goals meet")
 
     def _inside(self, achieved: NDArray[Any]) -> bool:
         return bool(inside(self.env, {name: (low, high) for name, low, high in self.wish.where}, achieved))

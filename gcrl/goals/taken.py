@@ -32,7 +32,7 @@ def goals_of_file(path: str | Path, split: str, env_id: str, env: TaskEnv, repre
     with GoalFile(path) as file:
         header = file.header
         if header.env_id != env_id:
-            raise UserError(f"{path} holds goals of {header.env_id}; {who} was practised in {env_id}: expected goals of that")
+            raise UserError(f"{path} holds goals of {header.env_id}; {who} practises in {env_id}: expected goals of that")
         if len(header.factors) != len(env.factors):
             raise UserError(f"{path} holds goals of {len(header.factors)} numbers; expected {len(env.factors)}: {', '.join(env.factors)}")
         visual = "image" in representation.keys
@@ -50,6 +50,11 @@ def horizon_of_file(path: str | Path) -> int | None:
     """Return the horizon that a file of goals was made with, None where that is its environment's own."""
     with GoalFile(path) as file:
         return file.header.env_arguments.get("horizon")
+
+
+def named(where: Mapping[str, tuple[float, float]]) -> str:
+    """Return the bounds in words."""
+    return ", ".join(f"{name} from {low:g} to {high:g}" for name, (low, high) in where.items())
 
 
 def inside(env: TaskEnv, where: Mapping[str, tuple[float, float]], achieved: NDArray[np.floating]) -> NDArray[np.bool_]:
