@@ -25,7 +25,7 @@ def shown(values: list[float], figure: str) -> str:
     """Return mean [lower, upper] of some seeds; shares stay within 0 and 1."""
     if not values:
         return "-"
-    share = figure.endswith(("success_rate", "coverage", "eval_8k", "lowest_online"))
+    share = figure.startswith("sets:") or figure.endswith(("success_rate", "coverage", "eval_8k", "lowest_online"))
     mean, low, high = mean_interval(values, *((0.0, 1.0) if share else ()))
     return f"{mean:.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(values) > 1 else " (one seed)")
 
@@ -67,7 +67,8 @@ def write_table(name: str, experiment: Experiment, results: Path, command: str =
                 known = [float(entry[figure]) for entry in before if figure in entry]
                 cells.append(shown(known, figure))
             kinds = ", ".join(sorted({entry["policy"] for entry in before}))
-            lines.append(f"| untrained (best of untrained, random, zero: {kinds}) | {listed} | {' | '.join(cells)} | 0 | 0 | |")
+            if set(cells) != {"-"}:
+                lines.append(f"| untrained (best of untrained, random, zero: {kinds}) | {listed} | {' | '.join(cells)} | 0 | 0 | |")
     if experiment.pairs:
         lines += ["", "Paired over seeds (95 % interval of the difference; a tie where it includes zero):", ""]
         for better, worse, figure in experiment.pairs:
@@ -88,9 +89,10 @@ def write_table(name: str, experiment: Experiment, results: Path, command: str =
     used = ", ".join(f"{key} {packages[key]}" for key in ("torch", "numpy", "pybullet", "mujoco") if packages.get(key))
     side = sorted({result["jobs_side_by_side"] for result in everything})
     revisions = sorted({str(result["system"]["git_revision"])[:10] for result in everything})
+    tested = "about 100 episodes a set, within its bounds" if experiment.sets else "100 fixed test goals"
     lines += [
         "",
-        "Success is the mean over an episode's last five steps, on 100 fixed test goals; intervals are 95 % over seeds. "
+        f"Success is the mean over an episode's last five steps, on {tested}; intervals are 95 % over seeds. "
         f"{system['cores']} cores ({system['cpu']}), {'/'.join(map(str, side))} practices side by side; "
         f"Python {system['python']}, {used}; revision {', '.join(revisions)}.",
         "",
