@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from gcrl.agents.api import Agent
 from gcrl.finite import require_finite
 from goal_samplers.api import Goals
 from goal_samplers.goal_space import GoalSpace, LatentGoals
+from goal_samplers.told import told
 from representations.api import Representation
 
 
@@ -45,10 +45,7 @@ class Policy:
 
     def told(self, goals: Goals) -> Goals:
         """Return `goals` as the policy is told them: latents (n, d) become points of its goal space; what is in that space stays."""
-        space = self.goal_space
-        if space.dim == space.latent_dim or goals.params.shape[1] != space.latent_dim:
-            return goals
-        return dataclasses.replace(goals, params=space.points(goals.params))
+        return told(self.goal_space, goals)
 
     def act(
         self, observations: Mapping[str, NDArray[Any]], goals: NDArray[np.float32], explore: Sequence[np.random.Generator] | None = None

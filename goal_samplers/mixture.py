@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from envs.errors import UserError
 from goal_samplers.api import DrawRows, GoalContext, Goals, GoalSampler, Rows
+from goal_samplers.told import told
 from representations.api import Representation
 
 
@@ -75,7 +75,7 @@ class Mixture:
 
 def joined(context: GoalContext, proposed: Sequence[Goals | Rows], order: Rows) -> Goals:
     """Return all goals of `proposed` in the given order, (n,) places; what a part does not tell is unknown (NaN, a black picture)."""
-    parts = [_told(context, part if isinstance(part, Goals) else _stored(context, part, proposed)) for part in proposed]
+    parts = [told(context.goal_space, part if isinstance(part, Goals) else _stored(context, part, proposed)) for part in proposed]
 
     def column(name: str, missing: float) -> Any:
         given = [getattr(part, name) for part in parts]
@@ -87,13 +87,6 @@ def joined(context: GoalContext, proposed: Sequence[Goals | Rows], order: Rows) 
         return np.concatenate(filled)[order]
 
     return Goals(column("params", np.nan), column("rows", -1), column("images", 0), column("achieved", np.nan), column("starts", np.nan))
-
-
-def _told(context: GoalContext, goals: Goals) -> Goals:
-    space = context.goal_space
-    if space is None or space.dim == space.latent_dim or goals.params.shape[1] != space.latent_dim:
-        return goals
-    return replace(goals, params=space.points(goals.params))
 
 
 def _stored(context: GoalContext, rows: Rows, beside: Sequence[Goals | Rows]) -> Goals:
