@@ -108,17 +108,19 @@ class Learner:
         """Read the files of goals that sampler and reward name; return {file: digest}. Raises `UserError` for one that does not serve."""
         named = [pair for part in (self.sampler, self.reward) for pair in getattr(part, "example_files", ())]
         for path, split in named:
-            found = goals_of_file(path, split, self.settings.env_id, self.env, self.representation, "this run").goals
-            self._examples[path, split] = found
-            if hasattr(self.policy.goal_space, "of_set") and len(found) < 2:
-                raise UserError(f"{path} has {len(found)} example in its split '{split}'; expected at least 2, better 30")
+            found = len(self._goals_of(path, split))
+            if hasattr(self.policy.goal_space, "of_set") and found < 2:
+                raise UserError(f"{path} has {found} example in its split '{split}'; expected at least 2, better 30")
         return {path: digest(path) for path, _ in named}
 
     def examples(self, path: str, split: str) -> Goals:
         """Return the goals of a file of ``gcrl goals`` as latents. Raises `UserError` where they do not fit the run."""
+        return as_goals(self.env, self.representation, self._goals_of(path, split))
+
+    def _goals_of(self, path: str, split: str) -> GoalSet:
         if (path, split) not in self._examples:
             self._examples[path, split] = goals_of_file(path, split, self.settings.env_id, self.env, self.representation, "this run").goals
-        return as_goals(self.env, self.representation, self._examples[path, split])
+        return self._examples[path, split]
 
     def of_rows(self, function: Callable[[Floats, Floats], Floats] | None) -> Callable[[Rows, Floats], Floats] | None:
         """Return `function` of the agent's inputs as one of stored rows, which is all that a sampler knows of them."""

@@ -32,6 +32,7 @@ class Mixture:
             any(getattr(part, name, False) for part in self._parts.values())
             for name in ("needs_commanded", "needs_value", "needs_value_spread", "imagines")
         )
+        self.example_files = tuple(pair for part in self._parts.values() for pair in getattr(part, "example_files", ()))
         weighing = [part for part in self._parts.values() if hasattr(part, "log_weights")]
         if weighing:
             self.log_weights = weighing[0].log_weights
