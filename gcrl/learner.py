@@ -31,6 +31,7 @@ from gcrl.parts import (
     require_values,
 )
 from gcrl.policy import as_goals
+from gcrl.processes import flushed
 from gcrl.replay import Replay
 from gcrl.settings import Settings
 from gcrl.statistics import affordable
@@ -194,7 +195,7 @@ class Learner:
 
     def fit_representation(self) -> dict[str, float]:
         """Fit or refit the representation and return its metrics; `reencode` must follow."""
-        with raised_by(f"representation {type(self.representation).__name__}"):
+        with raised_by(f"representation {type(self.representation).__name__}"), flushed():
             metrics = self.representation.fit(self.experience, self.draw_rows(), self.generator, first=self.fits == 0)
         self.fits += 1
         self.fitted = True
@@ -262,7 +263,8 @@ class Learner:
         metrics: dict[str, float] = {}
         self.batches.largest_reward, warning = 0.0, ""
         for index in range(n):
-            latest = self.agent.update(self.batches(self.agent.batch_size))
+            with flushed():
+                latest = self.agent.update(self.batches(self.agent.batch_size))
             self.updates += 1
             if index % 100 == 99 or index == n - 1:
                 metrics = {f"agent/{key}": float(value) for key, value in latest.items()}
