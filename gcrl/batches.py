@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from envs.errors import UserError
 from gcrl.agents.api import Batch
+from gcrl.energy import Energies
 from gcrl.finite import raised_by, require_finite
 from gcrl.goal_records import GoalBatch
 from gcrl.parts import build_relabel
@@ -40,6 +41,7 @@ class Batches:
         self.inputs, self.n_step, self.discount = inputs, n_step, discount
         self.largest_reward = 0.0  # the largest |reward| drawn since this was last set
         self.relabel = build_relabel(settings.relabel)
+        self.energies = Energies()
         self.actor_relabel = build_relabel(settings.actor_goals, "actor_goals") if settings.actor_goals else None
 
     def __call__(self, n: int) -> Batch:
@@ -52,7 +54,7 @@ class Batches:
 
     def draw(self, replay: Replay, n: int) -> dict[str, NDArray[Any]]:
         """Return `n` relabelled transitions of `replay` as the arrays of a `Batch`, by their names there."""
-        rows = replay.sample_transitions(n, self.generator)
+        rows = self.rows(replay, n)
         goals = self.relabel(replay, rows, self.generator)
         arrays: dict[str, NDArray[Any]] = {"inputs": replay.gather(rows, self.inputs), "actions": replay.read("action", rows)}
         if self.n_step == 1:
@@ -68,6 +70,13 @@ class Batches:
         if self.actor_relabel is not None:
             arrays["actor_goals"] = self.actor_relabel(replay, rows, self.generator).params
         return arrays
+
+    def rows(self, replay: Replay, n: int) -> NDArray[np.int64]:
+        """Return (n,) rows of transitions to learn from: uniform, but for the share of what was practised that is drawn by energy."""
+        wanted = round(n * self.settings.practice.energy_share) if replay is self.replay else 0
+        moved = self.energies.draw(wanted, self.generator) if wanted else np.zeros(0, np.int64)
+        uniform = replay.sample_transitions(n - len(moved), self.generator) if len(moved) < n else moved[:0]
+        return np.concatenate([moved, uniform]) if len(moved) else uniform
 
     def rewards(self, replay: Replay, rows: NDArray[np.int64], goals: GoalBatch) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return reward and termination (n,) of the transitions of `replay` that begin at `rows` (n,), checked."""

@@ -221,6 +221,8 @@ class Learner:
                 metrics = self.sampler.fit(self.context(epoch), self.draw_rows())
         if hasattr(self.reward, "refit"):
             self.reward.refit(self.experience, self.generator)
+        if self.practice.energy_share and self.replay.size:
+            self.batches.energies.fit(self.replay)
         # A dataset's scales hold for good: networks that were trained on it would see everything moved when practice begins.
         source = self.replay if self.offline is None else self.offline
         rows = source.sample_rows(affordable(min(source.size, 10_000), self.representation.latent_dim), self.generator)

@@ -70,6 +70,8 @@ def check_schedule(settings: Settings, env: TaskEnv) -> None:
         raise UserError(f"offline_updates={settings.offline_updates} with practice.updates_per_epoch=0; expected at least 1 of the latter")
     if settings.offline_updates and not settings.dataset:
         raise UserError(f"offline_updates={settings.offline_updates} need something to learn from; expected dataset=FILE")
+    if not 0 <= settings.practice.energy_share <= 1:
+        raise UserError(f"practice.energy_share={settings.practice.energy_share}; expected a share between 0 and 1")
     if not 0 <= settings.practice.go_explore <= 1:
         raise UserError(f"practice.go_explore={settings.practice.go_explore}; expected a share between 0 and 1")
     if not 0 <= settings.offline_share <= 1:
