@@ -345,6 +345,18 @@ EXPERIMENTS: dict[str, Experiment] = {
         pairs=OFFLINE_PAIRS,
         data=("env=push", "env.image_size=0", "policy=random", "random_hold=5", "episodes=500", "seed=101"),
     ),
+    "ptp_maze": Experiment(
+        "ptp_maze",
+        "OGBench's large maze by state, learnt offline from episodes of 100 steps: with planned subgoals at least twice the flat policy's "
+        "success on the five far tasks.",
+        {"flat": ["planner=none"], "shortest path": []},
+        figures=("success_rate", "distance"),
+        pairs=[("shortest path", "flat", "success_rate")],
+        data=(
+            *("env=ogbench_pointmaze", "env.maze=large", "env.continuing=true", "env.horizon=100"),
+            *("policy=noisy-scripted", "noise=0.5", "random_share=0", "episodes=2000", "simulators=20", "seed=101"),
+        ),
+    ),
     "ogbench_pointmaze": Experiment(
         "ogbench_pointmaze",
         "OGBench's pointmaze-medium, five tasks: QRL above GCIQL above GCBC (published 82 / 53 / 9 after 1M updates of 1024 rows "

@@ -1,4 +1,4 @@
-"""``gcrl check NAME``: does an environment, a representation or a goal sampler keep its contract? Runs the ``conformance`` modules."""
+"""``gcrl check NAME``: does an environment, representation, goal sampler or planner keep its contract? Runs the ``conformance`` modules."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from gcrl.overrides import value_of
 from gcrl.settings import Settings
 from goal_samplers import conformance as of_samplers
 from goal_samplers.api import GoalSampler
+from goal_samplers.planners import conformance as of_planners
+from goal_samplers.planners.api import SubgoalPlanner
 from representations import conformance as of_representations
 from representations.api import Representation
 
-PARTS = ("representation", "goal_sampler")
+PARTS = ("representation", "goal_sampler", "planner")
 
 
 def check(name: str, overrides: Sequence[str] = (), seed: int = 0) -> dict[str, Any]:
     """Return {kind: name, ok, checks: [{name, promise, state, problems}]}; state is ok, failed or not claimed.
 
     Args:
-        name: of an environment, ``module:Class`` or an id of ours or of any Gymnasium goal environment; of a representation or a goal
-            sampler, ``module:Class``, ``representation=CHOICE`` or ``goal_sampler=CHOICE``.
-        overrides: its arguments, as ``KEY=VALUE``, with ``env.``, ``representation.`` or ``goal_sampler.`` before them or without.
+        name: of an environment, ``module:Class`` or an id of ours or of any Gymnasium goal environment; of a representation, a goal
+            sampler or a planner, ``module:Class``, ``representation=CHOICE``, ``goal_sampler=CHOICE`` or ``planner=CHOICE``.
+        overrides: its arguments, as ``KEY=VALUE``, with ``env.`` or the name of the part before them or without.
 
     Raises:
         UserError: there is no such class, it lacks methods of the contract, or it cannot be built.
@@ -49,7 +51,7 @@ def check(name: str, overrides: Sequence[str] = (), seed: int = 0) -> dict[str, 
 
 
 def _kind(name: str) -> tuple[str, str]:
-    """Return what `name` names (env, representation or goal_sampler) and its choice: by its prefix, or by the methods of its class."""
+    """Return what `name` names (env or one of `PARTS`) and its choice: by its prefix, or by the methods of its class."""
     prefix, equals, choice = name.partition("=")
     if equals and prefix in PARTS:
         return prefix, choice
@@ -59,12 +61,16 @@ def _kind(name: str) -> tuple[str, str]:
             return "representation", name
         if hasattr(cls, "sample") and not hasattr(cls, "reset"):
             return "goal_sampler", name
+        if hasattr(cls, "plan") and not hasattr(cls, "reset"):
+            return "planner", name
     return "env", name
 
 
 def _of_part(kind: str, settings: Settings, seed: int) -> Iterable[Check]:
     if kind == "goal_sampler":
         return of_samplers.run_checks(lambda: build(settings.goal_sampler, GoalSampler, kind, seed=seed, device="cpu"), seed)
+    if kind == "planner":
+        return of_planners.run_checks(lambda space: build(settings.planner, SubgoalPlanner, kind, goal_space=space, seed=seed), seed)
 
     def make(space: spaces.Dict) -> Any:
         return build(settings.representation, Representation, kind, observation_space=space, seed=seed, device="cpu")

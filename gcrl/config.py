@@ -22,7 +22,7 @@ from gcrl.overrides import CONF, chosen, for_hydra
 from gcrl.settings import Settings
 from gcrl.typed import from_mapping
 
-PARTS = ("representation", "goal_sampler", "goal_space", "agent", "reward")
+PARTS = ("representation", "goal_sampler", "goal_space", "planner", "agent", "reward")
 DEFAULT_EXPERIMENT = "door"
 
 
@@ -91,11 +91,13 @@ def check_parts(settings: Settings) -> None:
     from gcrl.agents.api import Agent
     from goal_samplers.api import GoalSampler
     from goal_samplers.goal_space import GoalSpace
+    from goal_samplers.planners.api import SubgoalPlanner
     from representations.api import Representation
 
     check(settings.representation, Representation, "representation", ("observation_space", "seed", "device"))
     check(settings.goal_sampler, GoalSampler, "goal_sampler", ("seed", "device"))
     check(settings.goal_space, GoalSpace, "goal_space", ("latent_dim",))
+    check(settings.planner, SubgoalPlanner, "planner", ("goal_space", "seed"))
     check(settings.agent, Agent, "agent", ("input_dim", "goal_dim", "action_space", "seed", "device"))
     check(settings.reward, object, "reward", ("env", "env_id", "representation", "goal_space"))
 

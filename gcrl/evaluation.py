@@ -18,6 +18,7 @@ from envs.errors import UserError
 from gcrl.policy import Policy, as_goals
 from gcrl.rollout import Act, RandomActions, ZeroActions, rollout
 from gcrl.statistics import mean_interval
+from gcrl.subgoals import Subgoals
 
 LAST_STEPS = 5
 VIEW = 192  # pixels of a film's side
@@ -119,7 +120,7 @@ def evaluate(
     if told is not None:
         goals = dataclasses.replace(goals, params=np.repeat(told[None], len(goals), axis=0))
     acts: dict[str, Act] = {
-        "policy": lambda observations, goals, generators, step: policy.act(observations, goals),
+        "policy": Subgoals(policy),
         "random": RandomActions(env.action_space),
         "zero": ZeroActions(env.action_space),
     }

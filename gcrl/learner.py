@@ -57,7 +57,8 @@ class Learner:
         require_relabel(self.agent, settings.relabel)
         require_fixed_latents(settings, self.policy)
         self.sampler = build_goal_sampler(settings, self.representation)
-        require_values(self.sampler, self.agent)
+        for part, what in ((self.sampler, "goal sampler"), (self.policy.planner, "planner")):
+            require_values(part, what, self.agent)
         self.reward = build_reward(settings, self.env, self.policy, self.sampler)
         self.replay = build_replay(settings, self.env, self.policy)
         self.dataset = load_offline(settings, self.env, self.policy) if settings.dataset else None
@@ -219,6 +220,10 @@ class Learner:
         if hasattr(self.sampler, "fit"):
             with raised_by(f"goal sampler {type(self.sampler).__name__}"):
                 metrics = self.sampler.fit(self.context(epoch), self.draw_rows())
+        if hasattr(self.policy.planner, "fit"):
+            with raised_by(f"planner {type(self.policy.planner).__name__}"):
+                found = self.policy.planner.fit(self.context(epoch))
+            metrics |= {f"planner_{name}": value for name, value in found.items()}
         if hasattr(self.reward, "refit"):
             self.reward.refit(self.experience, self.generator)
         if self.practice.energy_share and self.replay.size:
@@ -305,7 +310,7 @@ class Learner:
             "dataset": self.offline_digest,
             "examples": json.dumps(self.example_digests),
         }
-        for name, part in (("sampler", self.sampler), ("reward", self.reward)):
+        for name, part in (("sampler", self.sampler), ("planner", self.policy.planner), ("reward", self.reward)):
             if hasattr(part, "state_dict"):
                 state[name] = part.state_dict()
         return state
@@ -326,7 +331,7 @@ class Learner:
         self.generator.bit_generator.state = state["generator"]
         self.fitted, self.fits, self.updates = state["fitted"], state["fits"], state["updates"]
         self.reached = float(state.get("reached", "nan"))
-        for name, part in (("sampler", self.sampler), ("reward", self.reward)):
+        for name, part in (("sampler", self.sampler), ("planner", self.policy.planner), ("reward", self.reward)):
             if hasattr(part, "load_state_dict"):
                 part.load_state_dict(state[name])
         if self.dataset and self.fitted:

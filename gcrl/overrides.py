@@ -20,7 +20,7 @@ from gcrl.settings import Practice
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 # Groups that take a module:Class of one's own.
-CUSTOM = ("env", "representation", "goal_sampler", "goal_space", "density", "agent", "reward")
+CUSTOM = ("env", "representation", "goal_sampler", "goal_space", "planner", "density", "agent", "reward")
 INSIDE = {"density": "density", "first": "goal_sampler", "second": "goal_sampler"}  # parts of a part, and the groups they are chosen from
 RAW = ("run_dir",)  # taken as typed, past Hydra: paths may hold characters that mean something to it
 

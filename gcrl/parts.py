@@ -18,6 +18,7 @@ from gcrl.rewards import Reward
 from gcrl.settings import Settings
 from goal_samplers.api import GoalSampler
 from goal_samplers.goal_space import GoalSpace
+from goal_samplers.planners.api import SubgoalPlanner
 from representations.api import Representation
 
 
@@ -50,7 +51,13 @@ def build_policy(settings: Settings, env: TaskEnv) -> Policy:
         raise UserError(
             f"agent {type(agent).__name__} was given practice.inputs=[{', '.join(inputs)}]; expected its picture, latent, first"
         )
-    return Policy(representation, agent, inputs, goal_space)
+    planner: SubgoalPlanner = build(settings.planner, SubgoalPlanner, "planner", goal_space=goal_space, seed=settings.seed)
+    if getattr(planner, "plans_by_value", False) and tuple(inputs) != ("latent",):
+        raise UserError(
+            f"planner {type(planner).__name__} asks what subgoals are worth, which are latents, and the policy sees "
+            f"practice.inputs=[{', '.join(inputs)}]; expected practice.inputs=[latent]"
+        )
+    return Policy(representation, agent, inputs, goal_space, planner)
 
 
 def build_goal_sampler(settings: Settings, representation: Representation) -> GoalSampler:
@@ -103,12 +110,12 @@ def require_fixed_latents(settings: Settings, policy: Policy) -> None:
         )
 
 
-def require_values(sampler: GoalSampler, agent: Agent) -> None:
-    """Raise `UserError` where a sampler asks for values, or for their spread over critics, which the agent does not have."""
-    wanted = f"goal sampler {type(sampler).__name__}"
-    if getattr(sampler, "needs_value", False) and not hasattr(agent, "value"):
+def require_values(part: GoalSampler | SubgoalPlanner, what: str, agent: Agent) -> None:
+    """Raise `UserError` where a part (`what`: "goal sampler") asks for values, or for their spread over critics, which the agent lacks."""
+    wanted = f"{what} {type(part).__name__}"
+    if (getattr(part, "needs_value", False) or getattr(part, "plans_by_value", False)) and not hasattr(agent, "value"):
         raise UserError(f"{wanted} needs an agent with values, and {type(agent).__name__} has none; expected one such as sac, td3 or iql")
-    if getattr(sampler, "needs_value_spread", False) and getattr(agent, "value_spread", None) is None:
+    if getattr(part, "needs_value_spread", False) and getattr(agent, "value_spread", None) is None:
         raise UserError(
             f"{wanted} needs critics that may disagree, and {type(agent).__name__} has no two of them; expected an agent such as sac, "
             "with agent.critics of at least 2"

@@ -14,6 +14,8 @@ from gcrl.agents.api import Agent
 from gcrl.finite import require_finite
 from goal_samplers.api import Goals
 from goal_samplers.goal_space import GoalSpace, LatentGoals
+from goal_samplers.planners.api import SubgoalPlanner
+from goal_samplers.planners.direct import Direct
 from goal_samplers.told import told
 from representations.api import Representation
 
@@ -36,12 +38,20 @@ class Policy:
     """Acts on raw observations: encodes where asked, concatenates the inputs, asks the agent.
 
     `inputs` are the parts of the policy's input in order: ``latent`` and flat observation keys. `goal_space` is what it is told of goals;
-    None: a latent.
+    None: a latent. `planner` puts subgoals on the way (`gcrl.subgoals`), None: none; `act` itself is toward whatever goal it is given.
     """
 
-    def __init__(self, representation: Representation, agent: Agent, inputs: Sequence[str], goal_space: GoalSpace | None = None) -> None:
+    def __init__(
+        self,
+        representation: Representation,
+        agent: Agent,
+        inputs: Sequence[str],
+        goal_space: GoalSpace | None = None,
+        planner: SubgoalPlanner | None = None,
+    ) -> None:
         self.representation, self.agent, self.inputs = representation, agent, tuple(inputs)
         self.goal_space: GoalSpace = goal_space or LatentGoals(representation.latent_dim)
+        self.planner: SubgoalPlanner = planner or Direct()
 
     def told(self, goals: Goals) -> Goals:
         """Return `goals` as the policy is told them: latents (n, d) become points of its goal space; what is in that space stays."""
@@ -68,12 +78,21 @@ class Policy:
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that another process needs to act alike."""
-        return {"actor": self.agent.actor_state(), "representation": self.representation.state_dict()}
+        parts = {"actor": self.agent.actor_state(), "representation": self.representation.state_dict()}
+        if hasattr(self.planner, "state_dict"):
+            parts["planner"] = self.planner.state_dict()
+        if getattr(self.planner, "plans_by_value", False):
+            parts["values"] = getattr(self.agent, "value_state")()  # noqa: B009 (optional in the contract)
+        return parts
 
     def load_snapshot(self, snapshot: Mapping[str, Any]) -> None:
         """Take over the weights of `snapshot`."""
         self.agent.load_actor_state(snapshot["actor"])
         self.representation.load_state_dict(snapshot["representation"])
+        if hasattr(self.planner, "load_state_dict"):
+            self.planner.load_state_dict(snapshot["planner"])
+        if getattr(self.planner, "plans_by_value", False):
+            getattr(self.agent, "load_value_state")(snapshot["values"])  # noqa: B009 (optional in the contract)
 
 
 def as_goals(env: TaskEnv, representation: Representation, goal_set: GoalSet) -> Goals:

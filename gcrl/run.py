@@ -43,6 +43,8 @@ class Run:
         with checkpoint_of(self.path):
             self.agent.load_state_dict(state["learner"]["agent"])
             self.representation.load_state_dict(state["learner"]["representation"])
+            if hasattr(self.policy.planner, "load_state_dict"):
+                self.policy.planner.load_state_dict(state["learner"]["planner"])
 
     def environment(self, horizon: int | None = None) -> TaskEnv:
         """Return a new environment like the one that was practised in, or with another `horizon`; the caller closes it."""

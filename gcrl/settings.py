@@ -68,4 +68,5 @@ class Settings:
     offline_share: float = 0.5  # of each minibatch that comes from the dataset (demonstrations) once practice has begun
     offline_validation: float = 0.0  # of the dataset's episodes held out (its own split `valid` instead, if it has one); 0: none
     goal_space: Choice = field(default_factory=lambda: Choice("goal_samplers.goal_space:LatentGoals"))  # runs of before had no other
+    planner: Choice = field(default_factory=lambda: Choice("goal_samplers.planners.direct:Direct"))  # runs of before had no other
     init_from: str = ""  # a run folder whose networks this run starts with; "": none

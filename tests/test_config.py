@@ -54,11 +54,12 @@ def test_a_bare_practice_is_the_door_from_images() -> None:
     assert (bare.env_id, bare.env_arguments["image_size"], bare.seed) == ("gcrl/Door-v0", 48, 1)
 
 
-@pytest.mark.parametrize("group", ["representation", "goal_sampler", "goal_space", "density", "agent", "reward"])
+@pytest.mark.parametrize("group", ["representation", "goal_sampler", "goal_space", "planner", "density", "agent", "reward"])
 def test_every_choice_shows_every_argument_of_its_class(group: str) -> None:
     protocols: dict[str, Any] = {"representation": Representation, "goal_sampler": GoalSampler, "density": Density, "agent": Agent}
     provided = ("observation_space", "input_dim", "goal_dim", "action_space", "seed", "device")
-    provided += {"reward": ("env", "env_id", "representation", "goal_space"), "goal_space": ("latent_dim",)}.get(group, ())
+    injected = {"reward": ("env", "env_id", "representation", "goal_space"), "goal_space": ("latent_dim",), "planner": ("goal_space",)}
+    provided += injected.get(group, ())
     for choice in choices(group):
         key = "goal_sampler.density" if group == "density" else group
         loaded = load_settings([f"{key}={choice}", "run_dir=x"])
@@ -305,7 +306,18 @@ def test_a_checked_value_has_the_asked_type_and_the_same_value(value: Any, annot
 
 
 def test_groups_are_what_the_guide_says() -> None:
-    assert set(groups()) == {"env", "representation", "goal_sampler", "goal_space", "density", "agent", "reward", "relabel", "experiment"}
+    assert set(groups()) == {
+        "env",
+        "representation",
+        "goal_sampler",
+        "goal_space",
+        "planner",
+        "density",
+        "agent",
+        "reward",
+        "relabel",
+        "experiment",
+    }
 
 
 def test_an_installed_plug_in_is_chosen_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from gcrl.goals.make import Arguments as GoalArguments
 from gcrl.goals.make import make_goals
 from gcrl.overrides import choices
 from goal_samplers.conformance import check_sampler
+from goal_samplers.planners.conformance import run_checks as planner_checks
 from representations.made_up import made_up_frames
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,6 +84,13 @@ def test_the_representation_guides_fit_runs_and_its_table_is_complete() -> None:
     assert names["fit"](None, frames, lambda n: frames.sample_rows(n, rng), rng, first=True) == {"frames": 1000.0, "steps": 2000.0}
     text = (ROOT / "docs/representations.md").read_text(encoding="utf-8")
     assert [choice for choice in choices("representation") if f"| `{choice}` |" not in text] == []
+
+
+def test_the_planner_guides_class_keeps_the_contract_and_its_table_is_complete() -> None:
+    names = run(blocks("docs/planners.md")[0], {"__name__": "block"})
+    assert [problem for check in planner_checks(names["Halfway"]) for problem in check.problems] == []
+    text = (ROOT / "docs/planners.md").read_text(encoding="utf-8")
+    assert [choice for choice in choices("planner") if f"| `{choice}` |" not in text] == []
 
 
 def test_the_sampler_guide_goes_from_an_empty_folder_to_a_race(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from run_cases import settings as run_settings
 
 from envs.conformance import check_env
 from envs.errors import UserError
-from envs.ogbench_maze import CELLS, RADIUS, TASKS, UNIT, WALLS, Ball, cell_of, centre, crossings, next_cell, steps_to
+from envs.ogbench_maze import LARGE, MAZES, MEDIUM, RADIUS, UNIT, Ball, Maze, cell_of, centre
 from envs.ogbench_pointmaze import OGBenchPointMazeEnv
 from gcrl.collect import collect
 from gcrl.data import Reader
@@ -33,7 +33,8 @@ TINY = [
     "practice.updates_per_epoch=4",
 ]
 TINY += ["practice.simulators=5", "practice.eval_every=0", "practice.final_goals=5", "practice.collector_process=false"]
-EDGES = np.array([centre((row, column)) for row, column in np.argwhere(WALLS)])
+EDGES = {name: np.array([centre((row, column)) for row, column in np.argwhere(maze.walls)]) for name, maze in MAZES.items()}
+PLACES = [(maze, cell) for maze in MAZES.values() for cell in maze.cells]
 
 
 @pytest.fixture(scope="module")
@@ -43,54 +44,59 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def wall_distance(position: np.ndarray) -> float:
+def wall_distance(maze: Maze, position: np.ndarray) -> float:
     """Return how far a position (2,) is from the nearest wall."""
-    return float(np.linalg.norm(np.maximum(np.abs(EDGES - position) - UNIT / 2, 0), axis=1).min())
+    return float(np.linalg.norm(np.maximum(np.abs(EDGES[maze.name] - position) - UNIT / 2, 0), axis=1).min())
 
 
-@pytest.mark.parametrize("continuing", [False, True])
-def test_the_maze_keeps_the_contract(continuing: bool) -> None:
-    assert check_env(OGBenchPointMazeEnv(continuing=continuing)) == []
+@pytest.mark.parametrize(("continuing", "maze"), [(False, "medium"), (True, "medium"), (False, "large")])
+def test_the_maze_keeps_the_contract(continuing: bool, maze: str) -> None:
+    assert check_env(OGBenchPointMazeEnv(continuing=continuing, maze=maze)) == []
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.sampled_from(CELLS), st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=4))
-def test_the_point_is_moved_by_a_fifth_of_the_action_and_enters_no_wall(cell: tuple[int, int], pushes: list[tuple[float, float]]) -> None:
-    ball, position = Ball(), centre(cell)
+@given(st.sampled_from(PLACES), st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=4))
+def test_the_point_is_moved_by_a_fifth_of_the_action_and_enters_no_wall(
+    place: tuple[Maze, tuple[int, int]], pushes: list[tuple[float, float]]
+) -> None:
+    maze, cell = place
+    ball, position = Ball(maze), centre(cell)
     for push in pushes:
         for _ in range(25):
             moved = ball.move(position, np.array(push))
-            if wall_distance(position + 0.2 * np.array(push)) > RADIUS:
+            if wall_distance(maze, position + 0.2 * np.array(push)) > RADIUS:
                 assert np.allclose(moved, position + 0.2 * np.array(push), atol=1e-12)
             position = moved
-            assert wall_distance(position) > 0.6  # the ball of 0.7 yields a little
+            assert wall_distance(maze, position) > 0.6  # the ball of 0.7 yields a little
 
 
-@pytest.fixture
-def theirs() -> Iterator[Any]:
+@pytest.fixture(params=MAZES)
+def theirs(request: pytest.FixtureRequest) -> Iterator[Any]:
     pytest.importorskip("ogbench.locomaze", reason="OGBench is not installed (make test does that)")
     import gymnasium
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        env = gymnasium.make("pointmaze-medium-v0", render_mode=None)
+        env = gymnasium.make(f"pointmaze-{request.param}-v0", render_mode=None)
+    env.unwrapped.ours = MAZES[request.param]
     yield env.unwrapped
     env.close()
 
 
 def test_map_tasks_and_shortest_paths_are_ogbenchs(theirs: Any) -> None:
-    assert np.array_equal(np.array(theirs.maze_map, bool), WALLS)
-    assert tuple((task["init_ij"], task["goal_ij"]) for task in theirs.task_infos) == TASKS
-    for here in CELLS:
+    maze = theirs.ours
+    assert np.array_equal(np.array(theirs.maze_map, bool), maze.walls)
+    assert tuple((task["init_ij"], task["goal_ij"]) for task in theirs.task_infos) == maze.tasks
+    for here in maze.cells:
         assert np.array_equal(centre(here), theirs.ij_to_xy(here))
-        for there in CELLS:
+        for there in maze.cells:
             subgoal, steps = theirs.get_oracle_subgoal(centre(here), centre(there))
-            assert np.array_equal(subgoal, centre(next_cell(here, there)))
-            assert steps[here] == steps_to(there)[here]
+            assert np.array_equal(subgoal, centre(maze.next_cell(here, there)))
+            assert steps[here] == maze.steps_to(there)[here]
 
 
 def test_steps_success_and_end_are_ogbenchs(theirs: Any) -> None:
-    env, generator = OGBenchPointMazeEnv(), np.random.default_rng(0)
+    env, generator = OGBenchPointMazeEnv(maze=theirs.ours.name), np.random.default_rng(0)
     goals, touched = env.fixed_goals("test"), 0
     for index in range(0, 100, 5):
         env.reset(seed=0, options=goals.options(index))
@@ -104,7 +110,7 @@ def test_steps_success_and_end_are_ogbenchs(theirs: Any) -> None:
             mine, their = env.step(action), theirs.step(action)
             assert np.allclose(mine[0]["achieved_goal"], their[0], atol=1e-5)
             assert (mine[2], mine[4]["is_success"]) == (their[2], bool(their[4]["success"]))
-            touched += wall_distance(their[0]) < RADIUS
+            touched += wall_distance(theirs.ours, their[0]) < RADIUS
             if mine[2]:
                 break
     assert touched > 300  # walls were run into
@@ -116,7 +122,7 @@ def test_fixed_goals_are_twenty_episodes_of_each_task_near_its_cells() -> None:
     for goals in (test, tune):
         assert goals.starts is not None
         for ends, which in ((goals.starts, 0), (goals.achieved, 1)):
-            wanted = np.repeat([centre(task[which]) for task in TASKS], 20, axis=0)
+            wanted = np.repeat([centre(task[which]) for task in MEDIUM.tasks], 20, axis=0)
             assert 0.9 < np.abs(ends - wanted).max() <= 1
     env.reset(seed=1, options=test.options(33))
     assert np.array_equal(env.goal_state(), test.starts[33])  # type: ignore[index]
@@ -126,17 +132,18 @@ def test_fixed_goals_are_twenty_episodes_of_each_task_near_its_cells() -> None:
 def test_goals_lie_where_a_passage_turns_forks_or_ends_and_starts_anywhere() -> None:
     env = OGBenchPointMazeEnv()
     goals = env.sample_goals(600, np.random.default_rng(0)).achieved
-    assert {cell_of(goal) for goal in goals} == set(crossings()) < set(CELLS)
+    assert {cell_of(goal) for goal in goals} == set(MEDIUM.crossings()) < set(MEDIUM.cells)
     env.reset(seed=0)
-    assert {cell_of(env.reset()[0]["achieved_goal"]) for _ in range(400)} == set(CELLS)
+    assert {cell_of(env.reset()[0]["achieved_goal"]) for _ in range(400)} == set(MEDIUM.cells)
 
 
-def test_the_expert_solves_every_fixed_goal_by_the_shortest_path() -> None:
-    env = OGBenchPointMazeEnv()
+@pytest.mark.parametrize("maze", [MEDIUM, LARGE])
+def test_the_expert_solves_every_fixed_goal_by_the_shortest_path(maze: Maze) -> None:
+    env = OGBenchPointMazeEnv(maze=maze.name)
     goals = env.fixed_goals("test")
     for index in range(100):
         observation, _ = env.reset(seed=index, options=goals.options(index))
-        cells = steps_to(cell_of(goals.achieved[index]))[cell_of(observation["achieved_goal"])]
+        cells = maze.steps_to(cell_of(goals.achieved[index]))[cell_of(observation["achieved_goal"])]
         count, ended = 0, False
         while not ended and count < env.horizon:
             observation, reward, ended, _, info = env.step(env.expert_action(observation))
@@ -177,7 +184,7 @@ def test_what_is_no_place_or_action_is_refused() -> None:
     with pytest.raises(UserError, match=r"expected reset\(\) first"):
         env.step([0, 0])
     for options in ({"goal": centre((1, 3))}, {"start": [-3, 0]}, {"goal": [0, np.nan]}, {"goal": [0, 0, 0]}):
-        with pytest.raises(UserError, match="is no place in the maze; expected 2 numbers from -2 to 22 outside its walls"):
+        with pytest.raises(UserError, match="is no place in the maze; expected x from -2 to 22 and y from -2 to 22 outside its walls"):
             env.reset(options=options)
     env.reset(seed=0)
     with pytest.raises(UserError, match="expected 2 finite numbers"):
@@ -186,6 +193,8 @@ def test_what_is_no_place_or_action_is_refused() -> None:
         OGBenchPointMazeEnv(horizon=0)
     with pytest.raises(UserError, match="expected true or false"):
         OGBenchPointMazeEnv(continuing=1)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"unknown maze 'larg'.*large"):
+        OGBenchPointMazeEnv(maze="larg")
 
 
 # no practice ---------------------------------------------------------------------------------------------------------
@@ -199,8 +208,8 @@ def test_the_preset_learns_from_its_data_alone_and_is_evaluated_on_the_five_task
     assert (found["updates"], found["env_steps"], found["episodes"], found["finished"]) == (6, 0, 5, True)
     assert "offline" not in found  # it is the final evaluation itself
     with np.load(folder / "evaluation.npz") as arrays:
-        assert [cell_of(goal) for goal in arrays["desired"]] == [task[1] for task in TASKS]
-        assert [cell_of(path[0]) for path in arrays["achieved"]] == [task[0] for task in TASKS]
+        assert [cell_of(goal) for goal in arrays["desired"]] == [task[1] for task in MEDIUM.tasks]
+        assert [cell_of(path[0]) for path in arrays["achieved"]] == [task[0] for task in MEDIUM.tasks]
     assert "(from the dataset alone)" in capsys.readouterr().err
     assert (folder / "report.html").exists()
     resume(folder)

@@ -41,6 +41,7 @@ class Agent(Protocol):
     """A goal-conditioned agent. Constructed as ``Agent(input_dim, goal_dim, action_space, seed=, device=, **hyperparameters)``.
 
     Optional, found by ``hasattr``: ``value(inputs, goals) -> (n,)``, ``value_spread`` (the same of the disagreement of critics, or None);
+    ``value_state()``/``load_value_state(state)``, what it takes in another process, for planners that ask for values there;
     ``losses(batch) -> metrics`` of held-out rows, with no bit of the agent changed; ``n_step``, the steps that `rewards` should sum;
     ``relabels``, the only fractions of ``relabel`` that it can learn from; ``latent_first``, true where inputs must begin with the latent.
     """

@@ -104,6 +104,18 @@ class GoalAgent(ABC):
         """Act like the agent whose `actor_state` this is; raises `UserError` where it does not fit."""
         states.load_actor_state(self.acting(), self.normalizer, state, self.name)
 
+    def value_state(self) -> dict[str, Any]:
+        """Return a copy of all networks but targets: what `Valued.value` needs beside `actor_state`."""
+        return {name: states.network_state(network) for name, network in self._valuing().items()}
+
+    def load_value_state(self, state: Mapping[str, Any]) -> None:
+        """Value like the agent whose `value_state` this is; raises `UserError` where it does not fit."""
+        for name, network in self._valuing().items():
+            states.load_network(network, states.part(state, name, self.name), f"{self.name} {name}")
+
+    def _valuing(self) -> dict[str, nn.Module]:
+        return {name: network for name, network in self.learner.networks.items() if not name.startswith("target")}
+
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of networks, optimisers, normalizer, generator and counter."""
         return self.learner.state()

@@ -1,0 +1,75 @@
+"""Acting toward subgoals: a plan for every episode, gone through one subgoal after another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.errors import UserError
+from gcrl.finite import raised_by, require_finite
+from gcrl.policy import Policy
+from goal_samplers.planners.api import PlanContext
+
+
+class Subgoals:
+    """Acts by `policy` toward what its planner puts between the episodes and their goals.
+
+    A subgoal is left for the next one where its latent is within the planner's ``reach``, or after ``patience`` steps, when a new plan may
+    be made too; the goal itself is left for a new plan alone. explore: with the agent's exploration, as in practice.
+    """
+
+    def __init__(self, policy: Policy, explore: bool = False) -> None:
+        self.policy, self.explore = policy, explore
+        self.plans = np.zeros((0, 1, policy.goal_space.dim), np.float32)
+        self.at = self.since = np.zeros(0, np.int64)
+
+    def __call__(
+        self, observations: Mapping[str, NDArray[Any]], goals: NDArray[np.float32], generators: Sequence[np.random.Generator], step: int
+    ) -> NDArray[Any]:
+        if step == 0:
+            self.plans = planned(self.policy, self.policy.encode(observations), goals)
+            self.at = self.since = np.zeros(len(goals), np.int64)
+        elif self.plans.shape[1] > 1 or self.policy.planner.patience:
+            self.move_on(self.policy.encode(observations), goals)
+        return self.policy.act(observations, self.plans[np.arange(len(goals)), self.at], generators if self.explore else None)
+
+    def move_on(self, latents: NDArray[np.float32], goals: NDArray[np.float32]) -> None:
+        """Go on to the next subgoal where it is time, or plan anew where one was given up and the planner says so."""
+        planner, rows = self.policy.planner, np.arange(len(goals))
+        self.since = self.since + 1
+        wanted, last = self.plans[rows, self.at, : latents.shape[1]], self.at == self.plans.shape[1] - 1
+        there = np.linalg.norm(latents - wanted, axis=1) <= planner.reach
+        late = ~there & (planner.patience > 0) & (self.since >= planner.patience)
+        moved = (there | late) & ~last
+        self.at, self.since = self.at + moved, np.where(moved | late, 0, self.since)
+        if planner.replan and late.any():
+            self.replace(late, planned(self.policy, latents[late], goals[late]))
+
+    def replace(self, which: NDArray[np.bool_], plans: NDArray[np.float32]) -> None:
+        """Give the episodes that `which` (n,) says new `plans` (m, s, k), to begin with."""
+        steps = max(self.plans.shape[1], plans.shape[1])
+        self.plans, plans = (
+            np.concatenate([given, np.repeat(given[:, -1:], steps - given.shape[1], axis=1)], axis=1) for given in (self.plans, plans)
+        )
+        self.plans[which] = plans
+        self.at = np.where(which, 0, self.at)
+
+
+def planned(policy: Policy, latents: NDArray[np.float32], goals: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the plans (n, m, k) of the policy's planner, from latents (n, d) to goals (n, k), checked.
+
+    Raises:
+        NotFinite: a subgoal is NaN or infinite where its goal is not. UserError: they are of the wrong shape. Both name the planner.
+    """
+    planner = policy.planner
+    name = f"planner {type(planner).__name__}"
+    value = getattr(policy.agent, "value", None) if getattr(planner, "plans_by_value", False) else None
+    with raised_by(name):
+        plans = np.asarray(planner.plan(PlanContext(latents, value), goals), np.float32)
+    if plans.ndim != 3 or plans.shape[0] != len(goals) or plans.shape[1] < 1 or plans.shape[2] != goals.shape[1]:
+        raise UserError(f"{name} returned plans of shape {plans.shape}; expected ({len(goals)}, at least 1, {goals.shape[1]})")
+    require_finite(f"a subgoal of {name}", plans[np.isfinite(goals).all(axis=1)])
+    return plans

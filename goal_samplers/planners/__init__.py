@@ -1,0 +1,1 @@
+"""Planners: subgoals on the way to a goal."""

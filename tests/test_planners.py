@@ -1,0 +1,211 @@
+"""Subgoal planners: paths over stored frames, plans gone through in episodes, and what planners may not return."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from run_cases import BITFLIP, differences, finish_steps, outcome, settings
+
+import envs
+from envs.errors import UserError
+from gcrl.finite import NotFinite
+from gcrl.policy import Policy
+from gcrl.practice import Practice
+from gcrl.subgoals import Subgoals, planned
+from goal_samplers.goal_space import LatentGoals
+from goal_samplers.made_up import made_up, representation_of
+from goal_samplers.planners.api import PlanContext
+from goal_samplers.planners.direct import Direct
+from goal_samplers.planners.shortest_path import ShortestPath, spread
+from representations.identity import Identity
+
+LONGEST = 0.4
+
+
+def walled_plan(walled: bool = True, **arguments):
+    """Return a planner that was fitted to made-up frames, between whose two halves values see a wall, with a gap at its top."""
+    context = made_up(representation_of(2, pictures=False))
+    experience = context.experience
+
+    def value(rows, goals):
+        here = experience.read("latent", rows)
+        blocked = (np.sign(here[:, 0]) != np.sign(goals[:, 0])) & (np.maximum(here[:, 1], goals[:, 1]) < 0) & walled
+        return np.where(blocked, -1000, -np.linalg.norm(here - goals, axis=1)).astype(np.float32)
+
+    planner = ShortestPath(LatentGoals(2), **({"longest": LONGEST, "discount": 1.0, "landmarks": 200} | arguments))
+    metrics = planner.fit(replace(context, value=value))
+    return planner, metrics, experience.read("latent", np.arange(experience.size))
+
+
+def test_paths_are_of_short_ways_and_lead_round_what_the_values_say_cannot_be_passed() -> None:
+    planner, metrics, seen = walled_plan()
+    assert metrics["joined"] > 0.9
+    start, goal = np.array([[-0.6, -0.5]], np.float32), np.array([[0.6, -0.5]], np.float32)
+    plan = planner.plan(PlanContext(start), goal)[0]
+    assert np.array_equal(plan[-1], goal[0])
+    assert all((np.abs(seen - subgoal).sum(axis=1) < 1e-6).any() for subgoal in plan[:-1])  # stored frames
+    hops = np.linalg.norm(np.diff(np.concatenate([start, plan]), axis=0), axis=1)
+    assert hops[1:-1].max() <= LONGEST + 1e-5
+    assert plan[:, 1].max() >= 0  # through the gap
+    direct = walled_plan(walled=False)[0].plan(PlanContext(start), goal)[0]
+    assert direct[:, 1].max() < -0.2
+
+
+def test_plans_of_many_episodes_are_those_of_each_alone_and_repeat_their_goal() -> None:
+    planner, _, seen = walled_plan()
+    generator = np.random.default_rng(2)
+    starts, goals = seen[generator.integers(len(seen), size=30)], seen[generator.integers(len(seen), size=30)]
+    plans = planner.plan(PlanContext(starts), goals)
+    assert len({len(np.unique(plan, axis=0)) for plan in plans}) > 2  # of several lengths
+    for start, goal, plan in zip(starts, goals, plans):
+        alone = planner.plan(PlanContext(start[None]), goal[None])[0]
+        assert np.array_equal(plan[: len(alone)], alone)
+        assert (plan[len(alone) - 1 :] == goal).all()
+
+
+def test_where_no_path_leads_the_goal_is_the_plan() -> None:
+    planner, metrics, _ = walled_plan(longest=1e-4)
+    assert metrics["joined"] < 0.1
+    start, goal = np.array([[-0.6, -0.5]], np.float32), np.array([[0.6, -0.5]], np.float32)
+    assert np.array_equal(planner.plan(PlanContext(start), goal), goal[:, None])
+    assert np.array_equal(ShortestPath(LatentGoals(2)).plan(PlanContext(start), goal), goal[:, None])  # nothing was fitted yet
+
+
+def test_a_fitted_planner_goes_on_from_its_state() -> None:
+    planner, _, seen = walled_plan()
+    other = ShortestPath(LatentGoals(2))
+    other.load_state_dict(planner.state_dict())
+    assert np.array_equal(other.plan(PlanContext(seen[:5]), seen[-5:]), planner.plan(PlanContext(seen[:5]), seen[-5:]))
+
+
+@given(st.floats(0, 200), st.sampled_from([(-1.0, 0.0), (0.0, 1.0), (-2.0, -1.0)]), st.sampled_from([0.9, 0.99]))
+def test_values_are_read_as_the_steps_that_they_discount(steps: float, rewards: tuple[float, float], discount: float) -> None:
+    low, high = rewards
+    before = (1 - discount**steps) / (1 - discount)
+    value = low * before + high * discount**steps / (1 - discount)  # low until it is there, high from then on
+    planner = ShortestPath(LatentGoals(2), reward_range=rewards, discount=discount)
+    assert planner.steps(np.array([value])) == pytest.approx(steps, rel=1e-3, abs=1e-3)
+
+
+@examples(deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 40))
+def test_landmarks_are_spread(seed: int, n: int) -> None:
+    generator = np.random.default_rng(seed)
+    points = generator.normal(size=(40, 3)).astype(np.float32)
+    chosen = spread(points, n, generator)
+    assert len(set(chosen.tolist())) == n
+    between = np.linalg.norm(points[chosen][:, None] - points[chosen], axis=2)
+    nearest = np.linalg.norm(points[:, None] - points[chosen], axis=2).min(axis=1)
+    if n > 1:
+        assert between[~np.eye(n, dtype=bool)].min() >= nearest.max() - 1e-5  # no other point would have been farther away
+
+
+# in episodes ---------------------------------------------------------------------------------------------------------
+
+
+class Corner:
+    """Plans one subgoal, a place that is the same for all."""
+
+    replan = False
+
+    def __init__(self, reach: float = 0.3, patience: int = 0, corner: tuple[float, float] = (0.5, 0.5)) -> None:
+        self.reach, self.patience, self.corner = reach, patience, np.array(corner, np.float32)
+        self.asked = 0
+
+    def plan(self, context, goals):
+        self.asked += 1
+        return np.stack([np.repeat(self.corner[None], len(goals), axis=0), goals], axis=1)
+
+
+class Straight:
+    """An agent that goes straight to whatever goal it is told, and remembers them."""
+
+    batch_size = 1
+
+    def __init__(self) -> None:
+        self.told: list[np.ndarray] = []
+
+    def act(self, inputs, goals, explore=None):
+        self.told.append(goals.copy())
+        away = goals - inputs
+        return (away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1)).astype(np.float32)
+
+
+def walk(planner, steps: int = 12):
+    """Walk from the origin to (0, -3) and (1, 0) by unit steps; return the agent."""
+    space = envs.make("gcrl/Corridor-v0").observation_space
+    agent = Straight()
+    policy = Policy(Identity(space), agent, ("latent",), planner=planner)  # type: ignore[arg-type]
+    goals, at, act = np.array([[0, -3], [1, 0]], np.float32), np.zeros((2, 2), np.float32), Subgoals(policy)
+    for step in range(steps):
+        at = at + 0.5 * act({"achieved_goal": at}, goals, [], step)
+    return np.stack(agent.told)
+
+
+def test_a_subgoal_is_aimed_at_until_it_is_reached_and_the_goal_from_then_on() -> None:
+    planner = Corner()
+    told = walk(planner)
+    assert planner.asked == 1
+    reached = int(np.argmax((told[:, 0] != planner.corner).any(axis=1)))
+    assert 0 < reached < 6
+    assert (told[:reached] == planner.corner).all()
+    assert (told[reached:, 0] == [0, -3]).all()
+    assert (walk(Direct())[:, 1] == [1, 0]).all()
+
+
+@pytest.mark.parametrize(("replan", "asked"), [(False, 1), (True, 4)])
+def test_a_subgoal_that_cannot_be_reached_is_given_up_or_planned_anew(replan: bool, asked: int) -> None:
+    planner = Corner(patience=3, corner=(50, 50))
+    planner.replan = replan
+    told = walk(planner)
+    assert (told[:3] == 50).all()
+    assert planner.asked == asked
+    assert (told[3:] == 50).all() == replan
+
+
+@pytest.mark.parametrize(
+    ("plans", "error", "match"),
+    [
+        (lambda goals: goals, UserError, r"planner Odd returned plans of shape \(2, 3\); expected \(2, at least 1, 3\)"),
+        (lambda goals: goals[:, None, :2], UserError, "planner Odd returned plans of shape"),
+        (lambda goals: goals[:, None] * np.nan, NotFinite, "a subgoal of planner Odd became nan"),
+        (lambda goals: goals[:, None][:, :0], UserError, "at least 1"),
+    ],
+)
+def test_what_is_no_plan_names_the_planner(plans, error, match) -> None:
+    class Odd(Direct):
+        def plan(self, context, goals):
+            return plans(goals)
+
+    policy = Policy(representation_of(3, pictures=False), Straight(), ("latent",), planner=Odd())  # type: ignore[arg-type]
+    with pytest.raises(error, match=match):
+        planned(policy, np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32))
+
+
+PLANNED = [*BITFLIP, "planner=shortest_path", "planner.landmarks=20", "planner.candidates=200", "planner.longest=3", "planner.reach=0.5"]
+
+
+def test_a_run_plans_while_it_practises_and_resumes_exactly(tmp_path: Path) -> None:
+    whole, broken = (Practice(settings(PLANNED, tmp_path / name)) for name in ("whole", "broken"))
+    finish_steps(whole)
+    for _ in range(3):
+        broken.step()
+    broken.close()
+    finish_steps(Practice(settings(PLANNED, tmp_path / "broken"), resume=True))
+    assert differences(outcome(tmp_path / "whole"), outcome(tmp_path / "broken")) == []
+    assert len(whole.learner.policy.planner.state_dict()["nodes"]) == 20
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="planner ShortestPath needs an agent with values, and GCBC has none"):
+        Practice(settings(["experiment=door_state", "agent=gcbc", "relabel=future", "planner=shortest_path"], tmp_path / "run"))
+    with pytest.raises(UserError, match=r"landmarks = 0; expected at least 1"):
+        ShortestPath(LatentGoals(2), landmarks=0)
+    with pytest.raises(UserError, match=r"reward_range = \[0.0, 0.0\]; expected \[low, high\]"):
+        ShortestPath(LatentGoals(2), reward_range=(0.0, 0.0))
