@@ -17,6 +17,7 @@ from gcrl.data import Header
 from gcrl.episodes import Episodes
 from gcrl.policy import Policy, as_goals
 from gcrl.rollout import Act, RandomActions, rollout
+from gcrl.subgoals import toward_goals
 from gcrl.system import git_revision
 from goal_samplers.api import Goals
 
@@ -163,8 +164,7 @@ class EpisodeMaker:
             return NoisyExpert(self.envs, self.what.noise, self.what.random_share)
         if self.trained is None:
             return ScriptedExpert(self.envs)
-        policy, explore = self.trained, self.what.explore
-        return lambda observations, goals, generators, step: policy.act(observations, goals, generators if explore else None)
+        return toward_goals(self.trained, self.what.explore)
 
     def _practised(self) -> Policy:
         from gcrl.run import load

@@ -18,7 +18,7 @@ from envs.errors import UserError
 from gcrl.policy import Policy, as_goals
 from gcrl.rollout import Act, RandomActions, ZeroActions, rollout
 from gcrl.statistics import mean_interval
-from gcrl.subgoals import Subgoals
+from gcrl.subgoals import toward_goals
 
 LAST_STEPS = 5
 VIEW = 192  # pixels of a film's side
@@ -120,7 +120,7 @@ def evaluate(
     if told is not None:
         goals = dataclasses.replace(goals, params=np.repeat(told[None], len(goals), axis=0))
     acts: dict[str, Act] = {
-        "policy": Subgoals(policy),
+        "policy": toward_goals(policy),
         "random": RandomActions(env.action_space),
         "zero": ZeroActions(env.action_space),
     }

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from envs.errors import UserError
 from gcrl.finite import raised_by, require_finite
 from gcrl.policy import Policy
+from gcrl.rollout import Act
 from goal_samplers.planners.api import PlanContext
+from goal_samplers.planners.direct import Direct
+
+
+def toward_goals(policy: Policy, explore: bool = False) -> Act:
+    """Return how `policy` acts: toward the goals themselves, or by `Subgoals` where it has a planner. explore: as in practice."""
+    if isinstance(getattr(policy, "planner", None), Direct | None):
+        return lambda observations, goals, generators, step: policy.act(observations, goals, generators if explore else None)
+    return Subgoals(policy, explore)
 
 
 class Subgoals:

@@ -19,7 +19,7 @@ from gcrl.policy import Policy
 from gcrl.request import EvaluationOrder, Request
 from gcrl.rollout import Act, RandomActions, rollout
 from gcrl.settings import Settings
-from gcrl.subgoals import Subgoals
+from gcrl.subgoals import toward_goals
 from goal_samplers.api import Goals
 from goal_samplers.imagined import imagined
 
@@ -86,7 +86,7 @@ class World:
         if explore == "random":
             return RandomActions(self.envs[0].action_space, self.settings.practice.random_hold)
         if explore == "policy":
-            return Subgoals(self.policy, explore=True)
+            return toward_goals(self.policy, explore=True)
         policy = self.policy
         return lambda observations, goals, generators, step: policy.act(
             observations, policy.goal_space.points(policy.encode(observations)), generators
