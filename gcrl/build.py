@@ -38,7 +38,7 @@ def build(choice: Choice, protocol: type[Any], name: str, **injected: Any) -> An
 def check(choice: Choice, protocol: type[Any], name: str, injected: tuple[str, ...] = ()) -> tuple[type[Any], dict[str, Any]]:
     """Return the class and its typed arguments without calling anything; raises `UserError` as `build` does."""
     cls = import_class(choice.target, name)
-    lacking = [method for method in _methods(protocol) if not callable(getattr(cls, method, None))]
+    lacking = [method for method in _methods(protocol) if not _has(cls, method)]
     if lacking:
         raise UserError(f"{name}: {choice.target} lacks the method '{lacking[0]}' of {_title(protocol)}")
     accepted = _parameters(cls)
@@ -100,8 +100,9 @@ def _is_choice(value: Any) -> bool:
 def _protocol(key: str) -> type[Any]:
     """Return the protocol of a part inside a part."""
     from goal_samplers.api import Density, GoalSampler
+    from goal_samplers.planners.costs import Cost
 
-    return {"density": Density, "first": GoalSampler, "second": GoalSampler}.get(key, object)
+    return {"density": Density, "first": GoalSampler, "second": GoalSampler, "cost": Cost}.get(key, object)
 
 
 def _parameters(cls: type[Any]) -> dict[str, inspect.Parameter] | None:
@@ -130,6 +131,11 @@ def _methods(protocol: type[Any]) -> list[str]:
 
 def _attributes(protocol: type[Any]) -> list[str]:
     return sorted({key for base in _bodies(protocol) for key in vars(base).get("__annotations__", {})})
+
+
+def _has(cls: type[Any], method: str) -> bool:
+    """Return whether objects of `cls` have `method`; every class has ``__call__`` itself, its objects need not."""
+    return any(method in vars(base) for base in cls.__mro__) and callable(getattr(cls, method))
 
 
 def _title(protocol: type[Any]) -> str:

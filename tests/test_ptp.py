@@ -10,6 +10,7 @@ import torch
 from run_cases import BITFLIP, differences, finish_steps, outcome, settings
 
 from envs.errors import UserError
+from gcrl.config import check_parts
 from gcrl.practice import Practice
 from goal_samplers.api import GoalContext
 from goal_samplers.goal_space import LatentGoals
@@ -155,6 +156,11 @@ def test_a_run_sends_its_values_along_and_resumes_exactly(tmp_path: Path) -> Non
 def test_arguments_out_of_range_are_refused(given, match: str) -> None:
     with pytest.raises(UserError, match=match):
         planner(**given)
+
+
+def test_a_cost_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"planner.cost: envs.bitflip:BitFlipEnv lacks the method '__call__'"):
+        check_parts(settings([*BITFLIP, "planner=ptp", "planner.cost.target=envs.bitflip:BitFlipEnv"], tmp_path / "run"))
 
 
 def test_a_policy_that_sees_more_than_latents_is_refused(tmp_path: Path) -> None:
