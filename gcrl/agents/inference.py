@@ -19,7 +19,8 @@ VALUE_ROWS = 256
 def in_chunks(function: Callable[[Tensor, Tensor], Tensor], inputs: Floats, goals: Floats, rows: int, device: str) -> Floats:
     """Return `function(inputs (n, i), goals (n, k))` as float32 numpy (n, ...), computed in chunks of exactly `rows` rows.
 
-    Matrix kernels round differently at different batch sizes, so the last chunk is filled up with zero rows and cut again.
+    Matrix kernels round differently at different batch sizes, so the last chunk is filled up with zero rows and cut again. On some
+    processors they also round by a row's place in its chunk, which does not change from one call to the next either.
     Raises `UserError` where the two differ in their number of rows.
     """
     n = len(inputs)
