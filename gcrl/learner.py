@@ -221,7 +221,7 @@ class Learner:
             with raised_by(f"goal sampler {type(self.sampler).__name__}"):
                 metrics = self.sampler.fit(self.context(epoch), self.draw_rows())
         if hasattr(self.policy.planner, "fit"):
-            with raised_by(f"planner {type(self.policy.planner).__name__}"):
+            with raised_by(f"planner {type(self.policy.planner).__name__}"), flushed():
                 found = self.policy.planner.fit(self.context(epoch))
             metrics |= {f"planner_{name}": value for name, value in found.items()}
         if hasattr(self.reward, "refit"):

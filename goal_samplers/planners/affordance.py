@@ -48,7 +48,7 @@ class Affordances:
     codes: entries of u. unroll: models are trained on so many of their own predictions in a row, as they are used. kl_weight: of the KL
     divergence in nats, beside the smooth L1 error of standardised latents. first_steps, refit_steps: minibatches of `batch_size` pairs
     per scale. Source: PTP (Fang, Yin, Nair & Levine 2022, "Planning to practice: efficient online fine-tuning by composing goals in latent
-    space"), section IV-A. Raises `UserError` where no stored episode is as long as a scale.
+    space"). Raises `UserError` where no stored episode is as long as a scale.
     """
 
     def __init__(
