@@ -14,7 +14,7 @@ import numpy as np
 from envs.conformance import Check, outcome_of
 from envs.errors import UserError
 from goal_samplers.api import GoalContext, Goals, GoalSampler
-from goal_samplers.made_up import made_up, representation_of
+from goal_samplers.made_up import ODD, made_up, representation_of
 from goal_samplers.resample import RowPool
 from representations.api import Representation
 from representations.made_up import BOUND, Shared
@@ -85,13 +85,7 @@ def _goals(make: Make, represent: Callable[..., Representation], seed: int) -> I
 
 
 def _experience(make: Make, represent: Callable[..., Representation], seed: int) -> Iterator[str]:
-    cases: dict[str, dict[str, Any]] = {
-        "one frame": {"frames": 1},
-        "one episode": {"episodes": 1},
-        "identical frames": {"identical": True},
-        "one dimension": {"dims": 1},
-    }
-    for title, case in cases.items():
+    for title, case in ODD.items():
         sampler, context = make(), made_up(represent(case.get("dims", 2)), seed=seed, **case)
         try:
             for _ in range(2):

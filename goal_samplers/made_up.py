@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from goal_samplers.api import GoalContext, Goals
@@ -10,6 +12,14 @@ from representations.identity import Identity
 from representations.made_up import BOUND, made_up_frames, made_up_space, pictures_of
 from representations.vae import VAE
 from representations.vqvae import VQVAE
+
+# Experience that is little or all alike, by what it is called: arguments of `made_up`.
+ODD: dict[str, dict[str, Any]] = {
+    "one frame": {"frames": 1},
+    "one episode": {"episodes": 1},
+    "identical frames": {"identical": True},
+    "one dimension": {"dims": 1},
+}
 
 
 def representation_of(dims: int, pictures: bool, codes: bool = False) -> Representation:

@@ -14,7 +14,7 @@ from envs.conformance import Check, outcome_of
 from envs.errors import UserError
 from goal_samplers.api import GoalContext
 from goal_samplers.goal_space import GoalSpace, LatentGoals
-from goal_samplers.made_up import made_up, representation_of
+from goal_samplers.made_up import ODD, made_up, representation_of
 from goal_samplers.planners.api import PlanContext, SubgoalPlanner
 from representations.api import Floats
 from representations.made_up import BOUND
@@ -56,13 +56,7 @@ def _alone(make: Make, seed: int) -> Iterator[str]:
 
 
 def _experience(make: Make, seed: int) -> Iterator[str]:
-    cases: dict[str, dict[str, Any]] = {
-        "one frame": {"frames": 1},
-        "one episode": {"episodes": 1},
-        "identical frames": {"identical": True},
-        "one dimension": {"dims": 1},
-    }
-    for title, case in cases.items():
+    for title, case in ODD.items():
         dims = case.get("dims", 2)
         planner, context = make(LatentGoals(dims)), made_up(representation_of(dims, pictures=False), seed=seed, **case)
         try:
