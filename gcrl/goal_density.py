@@ -8,7 +8,7 @@ from envs.api import TaskEnv
 from envs.errors import UserError, unknown
 from gcrl.relabel import GoalBatch
 from gcrl.rewards import Bools, Next, Plain, never
-from goal_samplers.gaussian_goals import GaussianGoals
+from goal_samplers.gaussian_goals import GaussianGoals, squares
 from goal_samplers.goal_space import GoalSpace
 from representations.api import Floats, Representation
 
@@ -41,8 +41,9 @@ class GoalDensity(Plain):
 
     def __call__(self, next: Next, goals: GoalBatch) -> tuple[Floats, Bools]:
         """Return (reward (n,), all False)."""
-        means, precisions = self._space.mean_and_precision(goals.params)
-        difference = next["latent"] - means
-        q = np.maximum(np.einsum("ni,nij,nj->n", difference, precisions, difference), 0.0)
-        reward = -0.5 * q if self.form == "log_density" else -np.sqrt(q) * np.float32(self._space.min_std)
+        if self.form == "distance":
+            reward = -self._space.distance(next["latent"], goals.params)
+        else:
+            means, precisions = self._space.mean_and_precision(goals.params)
+            reward = -0.5 * squares(next["latent"] - means, precisions)
         return np.asarray(reward / np.float32(self.scale), np.float32), never(goals)

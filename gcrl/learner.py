@@ -18,7 +18,7 @@ from gcrl.divergence import diverging
 from gcrl.episodes import Episodes, share_reached
 from gcrl.finite import NotFinite, raised_by, require_finite
 from gcrl.frame_goals import frames_as_goals, without_rows
-from gcrl.goals.taken import goals_of_file
+from gcrl.goals.taken import goals_of_file, require_pairs
 from gcrl.offline import digest, load_offline
 from gcrl.parts import (
     build_env,
@@ -107,8 +107,13 @@ class Learner:
         return GoalContext(*parts, self.examples, self.policy.goal_space)
 
     def _read_examples(self) -> dict[str, str]:
-        """Read the files of goals that sampler and reward name; return {file: digest}. Raises `UserError` for one that does not serve."""
-        named = [pair for part in (self.sampler, self.reward) for pair in getattr(part, "example_files", ())]
+        """Read the files of goals that parts name; return {file: digest}. Raises `UserError` for one that does not serve."""
+        parts = (self.sampler, self.reward, self.policy.planner)
+        groups = [tuple(getattr(part, "example_files", ())) for part in parts]
+        for part, files in zip(parts, groups):
+            if getattr(part, "examples_pair", False):
+                require_pairs(files)
+        named = [pair for files in groups for pair in files]
         for path, split in named:
             found = len(self._goals_of(path, split))
             if hasattr(self.policy.goal_space, "of_set") and found < 2:

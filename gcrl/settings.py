@@ -18,6 +18,7 @@ class Practice:
     random_hold: int = 1  # a random action is held for this many steps (5 makes exploration easy)
     energy_share: float = 0.0  # of what is practised in a minibatch: drawn by how far the episode moved the latent, the rest uniformly
     go_explore: float = 0.0  # share of the policy's episodes that go on at random once they are at their goal, whatever proposed it
+    planned: bool = True  # go by the planner's subgoals; false: in evaluations alone
     reset_every: int = 1  # episodes per simulator between scene resets; 0: never (reset-free)
     demo_resets: float = 0.0  # share of the policy's episodes that begin in a state of the dataset, toward the end of that episode
     simulators: int = 8  # simulators stepped in lockstep by the collector process; 1 for a robot

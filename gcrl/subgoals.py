@@ -16,9 +16,12 @@ from goal_samplers.planners.api import PlanContext
 from goal_samplers.planners.direct import Direct
 
 
-def toward_goals(policy: Policy, explore: bool = False) -> Act:
-    """Return how `policy` acts: toward the goals themselves, or by `Subgoals` where it has a planner. explore: as in practice."""
-    if isinstance(getattr(policy, "planner", None), Direct | None):
+def toward_goals(policy: Policy, explore: bool = False, planned: bool = True) -> Act:
+    """Return how `policy` acts: toward the goals themselves, or by `Subgoals` where it has a planner, unless `planned` is false.
+
+    explore: as in practice.
+    """
+    if not planned or isinstance(getattr(policy, "planner", None), Direct | None):
         return lambda observations, goals, generators, step: policy.act(observations, goals, generators if explore else None)
     return Subgoals(policy, explore)
 
@@ -49,13 +52,20 @@ class Subgoals:
         """Go on to the next subgoal where it is time, or plan anew where one was given up and the planner says so."""
         planner, rows = self.policy.planner, np.arange(len(goals))
         self.since = self.since + 1
-        wanted, last = self.plans[rows, self.at, : latents.shape[1]], self.at == self.plans.shape[1] - 1
-        there = np.linalg.norm(latents - wanted, axis=1) <= planner.reach
+        wanted, last = self.plans[rows, self.at], self.at == self.plans.shape[1] - 1
+        there = self.distance(latents, wanted) <= planner.reach
         late = ~there & (planner.patience > 0) & (self.since >= planner.patience)
         moved = (there | late) & ~last
         self.at, self.since = self.at + moved, np.where(moved | late, 0, self.since)
         if planner.replan and late.any():
             self.replace(late, planned(self.policy, latents[late], goals[late]))
+
+    def distance(self, latents: NDArray[np.float32], wanted: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (n,) how far latents (n, d) are from subgoals (n, k), in what matters about them where goals are more than latents."""
+        space = self.policy.goal_space
+        if hasattr(space, "distance"):
+            return np.asarray(space.distance(latents, wanted))
+        return np.asarray(np.linalg.norm(latents - wanted[:, : latents.shape[1]], axis=1))
 
     def replace(self, which: NDArray[np.bool_], plans: NDArray[np.float32]) -> None:
         """Give the episodes that `which` (n,) says new `plans` (m, s, k), to begin with."""

@@ -86,7 +86,7 @@ class World:
         if explore == "random":
             return RandomActions(self.envs[0].action_space, self.settings.practice.random_hold)
         if explore == "policy":
-            return toward_goals(self.policy, explore=True)
+            return toward_goals(self.policy, explore=True, planned=self.settings.practice.planned)
         policy = self.policy
         return lambda observations, goals, generators, step: policy.act(
             observations, policy.goal_space.points(policy.encode(observations)), generators

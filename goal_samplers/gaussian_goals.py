@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.errors import UserError, unknown
 from representations.api import Floats
@@ -54,14 +55,26 @@ class GaussianGoals:
             raise UserError(f"a set of {len(latents)} example says nothing about what may vary; expected at least 2, better 30")
         values = np.asarray(latents, np.float64)
         centred = values - values.mean(axis=0)
-        variances = np.square(centred).mean(axis=0)
-        directions = np.eye(self.latent_dim)
+        goal: Floats = self.of_moments(values.mean(axis=0, keepdims=True), centred.T @ centred / len(values))[0]
+        return goal
+
+    def of_moments(self, means: NDArray[np.float64], covariance: NDArray[np.float64]) -> Floats:
+        """Return (n, k) the goals of these means (n, d) and one covariance (d, d), in latent units, kept within the bounds."""
+        variances, directions = np.diag(covariance), np.eye(self.latent_dim)
         if self._full:
-            variances, directions = np.linalg.eigh(centred.T @ centred / len(values))
+            variances, directions = np.linalg.eigh(covariance)
         floor = max(self.min_std**2, float(variances.max()) / self.condition)
         weights = self.min_std**2 / np.maximum(variances, floor)
-        precision = (directions * weights) @ directions.T
-        return np.concatenate([values.mean(axis=0), precision[self._upper]]).astype(np.float32)
+        precision = ((directions * weights) @ directions.T)[self._upper]
+        return np.concatenate([means, np.repeat(precision[None], len(means), axis=0)], axis=1).astype(np.float32)
+
+    def distance(self, latents: Floats, params: Floats) -> Floats:
+        """Return (n,) how far latents (n, d) are from goals (n, k) in what matters about them: √(z − μ)ᵀ P (z − μ) · min_std.
+
+        For a goal that is one latent, it is the distance to it.
+        """
+        means, precisions = self.mean_and_precision(params)
+        return np.asarray(np.sqrt(squares(latents - means, precisions)) * np.float32(self.min_std), np.float32)
 
     def mean_and_precision(self, params: Floats) -> tuple[Floats, Floats]:
         """Return means (n, d) and symmetric precisions (n, d, d), in latent units, of goals (n, k)."""
@@ -70,3 +83,9 @@ class GaussianGoals:
         precisions[:, self._upper[0], self._upper[1]] = told
         precisions[:, self._upper[1], self._upper[0]] = told
         return means, precisions / np.float32(self.min_std**2)
+
+
+def squares(differences: Floats, precisions: Floats) -> Floats:
+    """Return (n,) the squared lengths of differences (n, d) under precisions (n, d, d)."""
+    lengths: Floats = np.maximum(np.einsum("ni,nij,nj->n", differences, precisions, differences), 0.0)
+    return lengths

@@ -12,7 +12,9 @@ class GoalSpace(Protocol):
     """Goal parameters (n, k) of latents (n, d); the first d of them are a latent.
 
     Constructed as ``Class(latent_dim=int, **arguments)``. latent_dim: d. dim: k.
-    Optional, found by ``hasattr``: ``of_set(latents (m, d)) -> (k,)``, the parameters of one goal that m examples are all instances of.
+    Optional, found by ``hasattr``: ``of_set(latents (m, d)) -> (k,)``, the parameters of one goal that m examples are all instances of;
+    ``of_moments(means (n, d), covariance (d, d)) -> (n, k)``, those of Gaussians; ``distance(latents (n, d), params (n, k)) -> (n,)``, how
+    far latents are from goals, where that is more than the distance of two latents.
     """
 
     latent_dim: int

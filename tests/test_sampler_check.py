@@ -37,7 +37,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 @pytest.mark.parametrize("choice", choices("goal_sampler"))
 def test_every_sampler_of_ours_keeps_the_contract(capsys: pytest.CaptureFixture[str], choice: str) -> None:
-    code, out, _ = run(capsys, f"goal_sampler={choice}", *(["files=[a.h5,b.h5]"] if choice == "sets" else []))
+    code, out, _ = run(capsys, f"goal_sampler={choice}", *(["files=[a.h5,b.h5]"] if choice in ("sets", "stages") else []))
     assert code == 0, out
     assert len(out.splitlines()) == len(CHECKS) + 1
 

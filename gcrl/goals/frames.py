@@ -13,19 +13,24 @@ from gcrl.goals.file import Columns
 from gcrl.goals.taken import inside, named
 
 
-def frame_goals(reader: Reader, env: Any, n: int, where: dict[str, tuple[float, float]], seed: int) -> Columns:
+def frame_goals(reader: Reader, env: Any, n: int | None, where: dict[str, tuple[float, float]], stage: float | None, seed: int) -> Columns:
     """Return `n` frames of a dataset as the columns of a goal file: drawn at random, each at most once, among those within `where`.
 
-    Goal states are those of the dataset, where it has them. Raises `UserError` where too few frames are there, and
-    for a factor that `env`, the dataset's environment, does not have.
+    stage: take one frame of each episode, that at this share of its steps; the episodes drawn are the same for every share.
+    n: None stands for all of them. Goal states are those of the dataset, where it has them. Raises `UserError` where too few frames are
+    there, and for a factor that `env`, the dataset's environment, does not have.
     """
     path: Path = reader.path
     for name in where:
         if name not in env.factors:
             raise unknown("factor in where", name, env.factors)
-    rows = reader.episode_rows(slice(None))
+    if stage is None:
+        rows = reader.episode_rows(slice(None))
+    else:
+        rows = reader.starts + np.round(stage * reader.lengths).astype(np.int64)
     achieved = reader.read("achieved_goal", rows)
     fitting = np.flatnonzero(inside(env, where, achieved))
+    n = len(fitting) if n is None else n
     if len(fitting) < n:
         within = f" with {named(where)}" if where else ""
         raise UserError(f"dataset={path} has {len(fitting)} of {len(rows)} frames{within}; expected at least n={n}")

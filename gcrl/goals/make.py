@@ -55,6 +55,7 @@ class Arguments:
     rest_penetration: float = 5e-4  # m
     at: list[tuple[float, ...]] | None = None
     where: dict[str, Any] = field(default_factory=dict)  # {factor: [low, high]}: a set of examples of one task
+    stage: float | None = None  # of a dataset: one frame of each episode, that at this share of its steps
     crop: tuple[int, int, int, int] | None = None  # of photos: x, y, width, height; the middle square by default
     resume: bool = False
     overwrite: bool = False
@@ -121,7 +122,13 @@ def _check(given: Arguments) -> tuple[float, float, float]:
     if given.dataset is not None and (given_too or given.cameras):
         other = given_too[0] if given_too else "cameras=..."
         raise UserError(f"dataset=... and {other}; expected dataset=... with n=N alone, and where={{...}} if wanted")
-    if not given_too and given.n is None:
+    if given.stage is not None:
+        if given.dataset is None or given.where:
+            beside = "where=..." if given.dataset else "no dataset=..."
+            raise UserError(f"stage={given.stage} and {beside}; expected dataset=FILE stage=SHARE, which takes one frame of each episode")
+        if not 0 <= given.stage <= 1:
+            raise UserError(f"stage={given.stage}; expected a share of an episode's steps, from 0 (its start) to 1 (its end)")
+    if not given_too and given.n is None and given.stage is None:
         raise UserError("missing n=N, the number of goals (or photos=FOLDER, fixed=SPLIT, at=[[...]])")
     if given.fixed is not None and len(given_too) > 1:
         raise UserError(f"{' and '.join(given_too)}; expected only one of them")
@@ -274,7 +281,6 @@ def _from_photos(
 
 def _from_frames(given: Arguments, places: Places, shares: tuple[float, float, float]) -> dict[str, Any]:
     assert given.dataset is not None
-    assert given.n is not None
     where = {name: (low, high) for name, low, high in bounds(given.where)}
     if places.out.exists() and places.out.samefile(given.dataset):
         raise UserError(f"out={places.out} is the dataset itself; expected another path")
@@ -282,8 +288,9 @@ def _from_frames(given: Arguments, places: Places, shares: tuple[float, float, f
         environment = (reader.header.env_id, reader.header.env_arguments)
         env: Any = envs.make(environment[0], **environment[1])
         try:
-            columns = frame_goals(reader, env, given.n, where, given.seed)
-            require_room(places.out, given.n * row_bytes(env), f"{given.n} goals")
+            columns = frame_goals(reader, env, given.n, where, given.stage, given.seed)
+            count = len(columns["goals/achieved"])
+            require_room(places.out, count * row_bytes(env), f"{count} goals")
             header = _taken_header(env, environment, "frames", given.seed, {"dataset": given.dataset, "splits": list(shares)})
             header.where = where
             _describe(header, env, columns["goals/achieved"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,22 @@ def horizon_of_file(path: str | Path) -> int | None:
     """Return the horizon that a file of goals was made with, None where that is its environment's own."""
     with GoalFile(path) as file:
         return file.header.env_arguments.get("horizon")
+
+
+def require_pairs(files: Sequence[tuple[str, str]]) -> None:
+    """Raise `UserError` unless the i-th goals of all files, each (path, split), are frames of one episode of the same dataset."""
+    sources = []
+    for path, split in files:
+        with GoalFile(path) as file:
+            if file.header.provenance != "frames":
+                raise UserError(f"{path} holds goals from {file.header.provenance}; expected frames: `gcrl goals dataset=... stage=SHARE`")
+            sources.append((file.header.config.get("dataset"), file.read("source_episode", file.rows(split))))
+    for (path, _), (dataset, episodes) in zip(files[1:], sources[1:]):
+        if dataset != sources[0][0] or not np.array_equal(episodes, sources[0][1]):
+            raise UserError(
+                f"the examples in {path} are not of the same episodes as those in {files[0][0]}; expected both from one dataset, with "
+                "stage=SHARE and the same n, seed and splits"
+            )
 
 
 def named(where: Mapping[str, tuple[float, float]]) -> str:
