@@ -91,7 +91,8 @@ class TaskEnv(Protocol):
     ``goal_tasks(goals) -> [str]``, the task or skill of each goal of a `GoalSet` (several joined by "+"); ``skills``, their names where
     they are known beforehand; ``goal_objects(goals) -> [[str]]``, its objects.
     ``next_goal(state (m,), generator) -> GoalSet``, one goal to pursue from a goal state, where goals depend on it: how `gcrl collect`
-    plays.
+    plays. ``analogous(goals, generator) -> GoalSet``, goals that ask for the same in scenes that look otherwise: examples for goals by
+    analogy.
     """
 
     observation_space: spaces.Dict

@@ -181,6 +181,28 @@ class MultiPushEnv(ManipulationEnv):
             return super().draw_goal(keep_state)
         return np.asarray(self.next_goal(self.goal_state(), self.np_random).achieved[0])
 
+    def analogous(self, goals: GoalSet, generator: np.random.Generator) -> GoalSet:
+        """Return the same places as `goals` with other things in them: no object keeps its shape or its colour."""
+        states, achieved = goals.states.copy(), goals.achieved.copy()
+        for index in range(len(goals)):
+            kinds = self._other_kinds([round(float(number)) for number in achieved[index, 2::3]], generator)
+            states[index, 7::4], achieved[index, 2::3] = kinds, kinds
+        return GoalSet(states, achieved)
+
+    def _other_kinds(self, kinds: list[int], generator: np.random.Generator) -> list[int]:
+        """Draw other objects for the lanes that are not empty, no shape twice."""
+        filled = [index for index, number in enumerate(kinds) if number != NOTHING]
+        old = [shape_and_colour(kinds[index]) for index in filled]
+        while True:
+            shapes = [self.shapes[at] for at in generator.permutation(len(self.shapes))[: len(filled)]]
+            if all(shape != had for shape, (had, _) in zip(shapes, old)):
+                break
+        others = list(kinds)
+        for index, shape, (_, had) in zip(filled, shapes, old):
+            left = [colour for colour in self.colours if colour != had]
+            others[index] = kind(shape, left[int(generator.integers(len(left)))])
+        return others
+
     def success(self, achieved_goal: Floats, desired_goal: Floats) -> Bools:
         return np.asarray(self.metrics(achieved_goal, desired_goal)["distance"] < SUCCESS_DISTANCE)
 

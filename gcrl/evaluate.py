@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from envs.api import TaskEnv
+from envs.api import GoalSet, TaskEnv
 from envs.errors import UserError
+from gcrl.analogies import example_shifts
 from gcrl.evaluation import TEST_SEED, Evaluation, evaluate
 from gcrl.goals.taken import Taken, goals_of_file, horizon_of_file, inside
 from gcrl.outcome import untrained
@@ -23,7 +24,9 @@ Success = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.bool_]]
 EXAMPLES = "train"  # the split of a set's file that says what the set is
 
 
-def evaluate_run(path: str | Path, episodes: int | None = None, split: str = "test", goals: str | Path | None = None) -> dict[str, Any]:
+def evaluate_run(
+    path: str | Path, episodes: int | None = None, split: str = "test", goals: str | Path | None = None, analogies: bool = False
+) -> dict[str, Any]:
     """Return {success_rate, success_rate_interval, distance, ..., episodes, goals, untrained} of a run on commanded goals.
 
     Args:
@@ -35,6 +38,7 @@ def evaluate_run(path: str | Path, episodes: int | None = None, split: str = "te
             (``gcrl goals where=...``), success is to be within its bounds, and a policy whose goals can be distributions is told what the
             examples in the file's split `train` have in common, instead of one goal of `split` after another.
             ``fulfilled_at_start`` is the share of the starts that fulfil the goal already.
+        analogies: do not show the policy its goal but an example of it in a scene that looks otherwise (`gcrl.analogies`).
 
     Raises:
         UserError: no run, a damaged checkpoint, a number of episodes that the goals do not cover, goals that do not fit the run.
@@ -61,7 +65,10 @@ def evaluate_run(path: str | Path, episodes: int | None = None, split: str = "te
                 assert goals is not None
                 examples = as_goals(envs[0], run.representation, goals_for(run, envs[0], goals, EXAMPLES).goals)
                 as_set["told"] = run.policy.goal_space.of_set(examples.params)
-        result = evaluate(envs, run.policy, taken.goals.take(chosen), TEST_SEED, pictures=not known, seeds=starts, **as_set)
+        commanded = taken.goals.take(chosen)
+        if analogies:
+            as_set["shifts"] = shifts_for(run, envs[0], commanded, taken)
+        result = evaluate(envs, run.policy, commanded, TEST_SEED, pictures=not known, seeds=starts, **as_set)
         figures = result.summary() if known else photo_figures(run.policy, result)
         if goals is not None and known:
             figures = _beside_the_start(figures, result, as_set.get("success") or envs[0].success, bool(taken.where))
@@ -69,6 +76,7 @@ def evaluate_run(path: str | Path, episodes: int | None = None, split: str = "te
         for env in envs:
             env.close()
     details: dict[str, Any] = {"goals": split, "env_steps": run.env_steps, "updates": run.updates, "seed": run.settings.seed}
+    details |= {"by_analogy": True} if analogies else {}
     if goals is not None:
         return {**figures, **details, "goal_file": str(goals), **({"where": dict(taken.where)} if taken.where else {})}
     return {**figures, **details, "untrained": untrained(run.path)}
@@ -79,6 +87,14 @@ def _beside_the_start(figures: dict[str, Any], result: Evaluation, success: Succ
     already = float(np.mean(success(result.achieved[:, 0], result.desired)))
     kept = {name: value for name, value in figures.items() if not as_set or name.startswith("success_rate") or name == "episodes"}
     return {**kept, "fulfilled_at_start": already}
+
+
+def shifts_for(run: Run, env: TaskEnv, goals: GoalSet, taken: Taken) -> NDArray[np.float32]:
+    """Return the shifts (n, d) of examples for `goals`. Raises `UserError` for photos and sets, of which no example can be made."""
+    if taken.where or not np.isfinite(goals.states).all():
+        what = "a set" if taken.where else "photos, or frames without states"
+        raise UserError(f"--analogies makes examples of single goals with states; expected the committed goals, not {what}")
+    return example_shifts(env, run.policy, goals, TEST_SEED)
 
 
 def goals_for(run: Run, env: TaskEnv, path: str | Path, split: str) -> Taken:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from envs.api import GoalSet, TaskEnv
 from envs.errors import UserError
+from gcrl.analogies import in_own_scenes
 from gcrl.policy import Policy, as_goals
-from gcrl.rollout import Act, RandomActions, ZeroActions, rollout
+from gcrl.rollout import Act, Begin, RandomActions, ZeroActions, rollout
 from gcrl.statistics import mean_interval
 from gcrl.subgoals import toward_goals
 
@@ -99,6 +100,7 @@ def evaluate(
     seeds: NDArray[np.int64] | None = None,
     stop_on_abort: bool = False,
     told: NDArray[np.float32] | None = None,
+    shifts: NDArray[np.float32] | None = None,
     success: Callable[[NDArray[Any], NDArray[Any]], NDArray[np.bool_]] | None = None,
 ) -> Evaluation:
     """Command every goal of `goal_set` once and judge the outcome.
@@ -110,6 +112,7 @@ def evaluate(
         seeds: (n,) seeds of the resets, instead of those derived from `seed`.
         stop_on_abort: end at once where a robot aborts an episode.
         told: (k,) what the policy is told in every episode, where that is not the goal: what a set has in common.
+        shifts: (n, d) what the policy is told instead, from its own start, as in `gcrl.analogies`.
         success: of achieved and desired goals (m, g), instead of the environment's test.
 
     Raises:
@@ -129,7 +132,8 @@ def evaluate(
         seeds = np.array(drawn, np.int64)
     keys = ["achieved_goal"] + (["image"] if env.capabilities.images and pictures else [])
     camera = FilmCamera(env, min(film, len(goals)))
-    episodes = rollout(envs, acts[kind], goals, seeds, keys=keys, watch=camera.watch, stop_on_abort=stop_on_abort)
+    begin: Begin = (lambda wave, observations: None) if shifts is None else in_own_scenes(policy, goals, shifts)
+    episodes = rollout(envs, acts[kind], goals, seeds, keys=keys, watch=camera.watch, stop_on_abort=stop_on_abort, begin=begin)
     if episodes.aborted and stop_on_abort:
         raise Aborted(episodes.aborted[0])
     achieved, desired = episodes.observations["achieved_goal"], goal_set.achieved

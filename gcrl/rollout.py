@@ -17,6 +17,8 @@ from goal_samplers.api import Goals
 
 # observations {key: (K, ...)}, goals (K, k), one generator per row, step in the episode -> (K, a)
 Act = Callable[[Mapping[str, NDArray[Any]], NDArray[np.float32], Sequence[np.random.Generator], int], NDArray[Any]]
+# episodes that begin (m,), first observations {key: (K, ...)}
+Begin = Callable[[NDArray[np.int64], Mapping[str, NDArray[Any]]], None]
 
 
 class RandomActions:
@@ -76,7 +78,7 @@ def rollout(
     watch: Callable[[int, int, TaskEnv], None] = lambda episode, step, env: None,
     limits: NDArray[np.int64] | None = None,
     stop_on_abort: bool = False,
-    begin: Callable[[NDArray[np.int64], Mapping[str, NDArray[Any]]], None] = lambda wave, observations: None,
+    begin: Begin = lambda wave, observations: None,
 ) -> Episodes:
     """Run one episode per goal, `len(envs)` at a time, and return them as padded arrays.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,11 @@ from gcrl.evaluation import TEST_SEED, Aborted, Evaluation, evaluate
 from gcrl.parts import build_env, build_goal_sampler, build_policy
 from gcrl.policy import Policy
 from gcrl.request import EvaluationOrder, Request
-from gcrl.rollout import Act, RandomActions, rollout
+from gcrl.rollout import Act, Begin, RandomActions, rollout
 from gcrl.settings import Settings
 from gcrl.subgoals import toward_goals
 from goal_samplers.api import Goals
 from goal_samplers.imagined import imagined
-
-Begin = Callable[[NDArray[np.int64], Mapping[str, NDArray[Any]]], None]
 
 
 @dataclass

@@ -1,0 +1,47 @@
+"""Goals by analogy: an example of what to do, shown in another scene, carried over to the scene at hand by latent arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.api import GoalSet, TaskEnv
+from envs.errors import UserError
+from gcrl.policy import Policy, as_goals
+from gcrl.rollout import Begin
+from goal_samplers.api import Goals
+from representations.api import Floats
+
+
+def example_shifts(env: TaskEnv, policy: Policy, goals: GoalSet, seed: int) -> Floats:
+    """Return (n, d) the latent difference, goal minus start, of an example for each of `goals`: the same done with other things.
+
+    The example's scene is what the environment's ``analogous`` makes of the goal, from a reset of its own. Raises `UserError` where the
+    environment knows no analogies.
+    """
+    analogous = getattr(env, "analogous", None)
+    if analogous is None:
+        raise UserError(f"{type(env).__name__} knows no analogies, which look otherwise and ask for the same; expected env=multi_push")
+    examples: GoalSet = analogous(goals, np.random.default_rng([seed, 31]))
+    seeds = np.random.SeedSequence([seed, 32]).generate_state(len(examples)) >> 1
+    starts = [env.reset(seed=int(one), options=examples.options(index))[0] for index, one in enumerate(seeds)]
+    read = {key: np.stack([start[key] for start in starts]) for key in policy.representation.keys}
+    shifts: Floats = as_goals(env, policy.representation, examples).params - policy.encode(read)
+    return shifts
+
+
+def in_own_scenes(policy: Policy, goals: Goals, shifts: Floats) -> Begin:
+    """Return what tells episodes, as they begin, to end where their own start and the shift (n, d) of their example lead.
+
+    With ψ the representation, s the start, and (s′, g′) the example: ψ(s) + ψ(g′) − ψ(s′) (Hansen-Estruch et al. 2022, "Bisimulation makes
+    analogies in goal-conditioned reinforcement learning", GCB). `goals` are changed in place.
+    """
+
+    def begin(episodes: NDArray[np.int64], observations: Mapping[str, NDArray[Any]]) -> None:
+        here = policy.encode(observations)[: len(episodes)]
+        goals.params[episodes] = policy.goal_space.points(here + shifts[episodes])
+
+    return begin
