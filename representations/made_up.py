@@ -75,7 +75,8 @@ def made_up_frames(*, episodes: int = 60, dims: int = 2, identical: bool = False
     if identical:
         states[:] = states[0]
     states = states[: frames or len(states)] if episodes else states
-    return Frames({"achieved_goal": states, "observation": states, "image": pictures_of(states)})
+    moves = np.diff(states, axis=0, append=states[-1:])
+    return Frames({"achieved_goal": states, "observation": states, "image": pictures_of(states), "action": moves})
 
 
 def pictures_of(states: Floats) -> NDArray[np.uint8]:

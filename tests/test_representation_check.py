@@ -28,6 +28,7 @@ QUICK = {
     "vqvae": [*FEW, "codes=16", "prior_steps=10", "prior_refit_steps=5", "prior_width=8", "hidden=8"],
     "temporal": [*FEW, "hidden=[16]"],
     "contrastive": [*FEW, "hidden=[16]"],
+    "gcb": [*FEW, "hidden=[16]"],
     "identity": [],
     "pca": [],
     "pixels": [],
