@@ -2,33 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One claim: `arms` are overrides on top of `preset`; all arms run with the same seeds and the same budget.
-
-    figures: what is tabulated, in order: a name of evaluation.json or of what `benchmarks.learn.measure` adds, or ``GROUP:NAME`` for one of
-    a group there (``visited:coverage``, ``offline:success_rate``).
-    data: what ``gcrl collect`` is told for the dataset that all arms are given, but those that say ``dataset=`` themselves; (): none.
-    probe: the same for frames on which every run's representation is probed (`benchmarks.probes`); (): none.
-    frames, sets: what ``gcrl collect`` is told for frames, and {task: what ``gcrl goals`` is told for examples among them}, which runs
-    practise (`goal_sampler.files`) and are measured on; {}: none.
-    pairs: comparisons (better, worse, figure) that the claim makes; smaller is better where the figure is in `small`.
-    """
-
-    preset: str
-    claim: str
-    arms: dict[str, list[str]]
-    seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
-    figures: tuple[str, ...] = ("success_rate",)
-    pairs: list[tuple[str, str, str]] = field(default_factory=list)
-    data: tuple[str, ...] = ()
-    probe: tuple[str, ...] = ()
-    frames: tuple[str, ...] = ()
-    sets: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
+from benchmarks.experiment import Experiment
 
 # What is compared of agents that learn from a dataset and then practise.
 OFFLINE_FIGURES = ("offline:success_rate", "success_rate", "online_change", "lowest_online")
@@ -75,6 +49,12 @@ REPRESENTATIONS = {
 }
 REPRESENTATION_FIGURES = ("success_rate", "probe:r2_puck", "probe:r2_hand", "probe:follows_puck", "probe:follows_hand", "fit_s")
 PUSH_DATA = ("env=push", "policy=noisy-scripted", "noise=0.5", "episodes=400")
+TABLE_DATA = ("env=multi_push", "policy=noisy-scripted", "noise=0.3", "random_share=0", "episodes=600")
+ANALOGIES = {
+    "gcb": [],
+    "vae": ["representation=vae"],
+    "contrastive": ["representation=contrastive", "representation.latent_dim=16"],
+}
 # Tasks on Push that leave the arm and one coordinate of the puck free, as frames of random actions show them: half are commanded, half
 # say what the set is.
 PUSH_SETS = {
@@ -182,6 +162,27 @@ EXPERIMENTS: dict[str, Experiment] = {
         figures=REPRESENTATION_FIGURES,
         data=(*PUSH_DATA, DISTRACTED, "seed=101"),
         probe=(*PUSH_DATA[:-1], DISTRACTED, "episodes=100", "seed=102"),
+    ),
+    "analogies": Experiment(
+        "analogies",
+        "Goals shown by example in another scene, on a table with other things in every episode, by an agent that clones on latents: with "
+        "GCB's at least 15 points above the VAE's and contrastive ones.",
+        ANALOGIES,
+        seeds=(1, 2, 3),
+        figures=("analogy:success_rate", "analogy:object_distance_m", "success_rate"),
+        pairs=[("gcb", arm, "analogy:success_rate") for arm in ANALOGIES if arm != "gcb"],
+        data=(*TABLE_DATA, "seed=101"),
+        analogies=True,
+    ),
+    "analogies_distracted": Experiment(
+        "analogies",
+        "The same with three tiles that glide over the table, in the data and in what the agent meets: GCB's drop is the smallest.",
+        {arm: [DISTRACTED, *overrides] for arm, overrides in ANALOGIES.items()},
+        seeds=(1, 2, 3),
+        figures=("analogy:success_rate", "analogy:object_distance_m", "success_rate"),
+        pairs=[("gcb", arm, "analogy:success_rate") for arm in ANALOGIES if arm != "gcb"],
+        data=(*TABLE_DATA, DISTRACTED, "seed=101"),
+        analogies=True,
     ),
     "pixels_baseline": Experiment(
         "door",

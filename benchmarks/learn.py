@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.experiments import EXPERIMENTS, Experiment
+from benchmarks.experiment import Experiment
+from benchmarks.experiments import EXPERIMENTS
 from benchmarks.probes import probed
 from benchmarks.tables import write_table
 from gcrl.checkpoint import write_atomically
@@ -154,6 +155,8 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
     result |= measure(folder, overrides, time.perf_counter() - started)
     if experiment.probe:
         result |= probed(folder, made("collect", f"{name}.probe", experiment.probe, keep))
+    if experiment.analogies:
+        result["analogy"] = evaluate_run(folder, analogies=True)
     if sets:
         reached = {one: evaluate_run(folder, goals=path)["success_rate"] for one, path in sets.items()}
         result["sets"] = {**reached, "success_rate": sum(reached.values()) / len(reached)}

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import envs  # noqa: F401 (registers gcrl/Reach-v0)
-from benchmarks.experiments import Experiment
+from benchmarks.experiment import Experiment
 from benchmarks.tables import write_table
 from gcrl.checkpoint import write_atomically
 from gcrl.evaluation import LAST_STEPS, TEST_SEED

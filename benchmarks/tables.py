@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.experiments import SMALL, Experiment
+from benchmarks.experiment import Experiment
+from benchmarks.experiments import SMALL
 from gcrl.checkpoint import write_atomically
 from gcrl.statistics import mean_interval, paired_difference
 
