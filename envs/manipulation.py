@@ -15,7 +15,7 @@ from envs.appearance import Appearance
 from envs.camera import WRIST, Camera, Renderer
 from envs.checked import LARGEST_IMAGE, as_action, as_goal, as_start, whole
 from envs.distractors import MOST
-from envs.errors import unknown
+from envs.errors import UserError, unknown
 from envs.fixed_goals import load_goals
 from envs.ghost import TOUCH, Ghost
 from envs.robot import MAX_STEP, Point
@@ -134,7 +134,8 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         goal = options.get("goal")
         self._goal = as_goal(self.draw_goal(keep) if goal is None else goal, self.factors)
         if not keep:
-            self._scene.lay(self._goal)
+            if start is None:  # a start says what lies where
+                self._scene.lay(self._goal)
             self._appearance.show()
         self._steps = 0
         observation = self._observe()
@@ -200,6 +201,15 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
     def fixed_goals(self, split: str) -> GoalSet:
         """Return the committed goals of "test", "tune" or a split of the task's own; an expert's rollout reached each of them."""
         return load_goals(self.task, split)
+
+    def analogous(self, goals: GoalSet, generator: np.random.Generator) -> GoalSet:
+        """Return goals that ask for the same in scenes that look otherwise: `goals` themselves, since each episode's look is drawn.
+
+        Raises `UserError` where none is.
+        """
+        if not self._appearance.randomise:
+            raise UserError(f"all episodes of {self.task} look alike, so there are no analogies; expected env.randomise=[colours,light]")
+        return goals
 
     def goal_state(self) -> Floats:
         """Return the present configuration as a goal state (m,)."""

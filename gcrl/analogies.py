@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from envs.api import GoalSet, TaskEnv
 from envs.errors import UserError
-from gcrl.policy import Policy, as_goals
+from gcrl.policy import Policy
 from gcrl.rollout import Begin
 from goal_samplers.api import Goals
 from representations.api import Floats
@@ -19,17 +20,20 @@ from representations.api import Floats
 def example_shifts(env: TaskEnv, policy: Policy, goals: GoalSet, seed: int) -> Floats:
     """Return (n, d) the latent difference, goal minus start, of an example for each of `goals`: the same done with other things.
 
-    The example's scene is what the environment's ``analogous`` makes of the goal, from a reset of its own. Raises `UserError` where the
-    environment knows no analogies.
+    The example's scene is what the environment's ``analogous`` makes of the goal, from a reset of its own; that it ends in the goal is a
+    reset of the same seed that begins there. Raises `UserError` where the environment knows no analogies.
     """
     analogous = getattr(env, "analogous", None)
     if analogous is None:
         raise UserError(f"{type(env).__name__} knows no analogies, which look otherwise and ask for the same; expected env=multi_push")
     examples: GoalSet = analogous(goals, np.random.default_rng([seed, 31]))
     seeds = np.random.SeedSequence([seed, 32]).generate_state(len(examples)) >> 1
-    starts = [env.reset(seed=int(one), options=examples.options(index))[0] for index, one in enumerate(seeds)]
-    read = {key: np.stack([start[key] for start in starts]) for key in policy.representation.keys}
-    shifts: Floats = as_goals(env, policy.representation, examples).params - policy.encode(read)
+    latents = []
+    for starts in (examples.starts, examples.states):
+        shown = replace(examples, starts=starts)
+        seen = [env.reset(seed=int(one), options=shown.options(index))[0] for index, one in enumerate(seeds)]
+        latents.append(policy.encode({key: np.stack([observation[key] for observation in seen]) for key in policy.representation.keys}))
+    shifts: Floats = latents[1] - latents[0]
     return shifts
 
 

@@ -95,8 +95,21 @@ def test_a_run_is_measured_by_analogies_and_other_tasks_have_none(tmp_path: Path
     assert found["episodes"] == 3
     finish_steps(Practice(settings([*DOOR, "practice.epochs=2"], tmp_path / "door")))
     assert command("evaluate", str(tmp_path / "door"), "--analogies") == 2
-    assert "DoorEnv knows no analogies, which look otherwise and ask for the same; expected env=multi_push" in capsys.readouterr().err
+    assert "all episodes of door look alike, so there are no analogies; expected env.randomise=[colours,light]" in capsys.readouterr().err
 
 
-def test_the_catalogue_names_what_knows_analogies() -> None:
-    assert hasattr(envs.make("gcrl/MultiPush-v0"), "analogous")
+def test_where_looks_are_drawn_an_example_is_the_same_goal_in_another_look() -> None:
+    env = envs.make("gcrl/Push-v0", image_size=24, randomise=["colours"])
+    goals = env.sample_goals(4, np.random.default_rng(1))
+    policy = Policy(Identity(env.observation_space), Still(), ("latent",))  # type: ignore[arg-type]
+    shifts = example_shifts(env, policy, goals, 5)
+    starts = [env.reset(seed=seed)[0]["achieved_goal"] for seed in range(20)]
+    wanted = goals.achieved - np.mean(starts, axis=0)
+    assert np.abs(shifts - wanted).max() < 0.03  # starts differ by two centimetres
+    looks = [env.reset(seed=8, options={"goal": goals.achieved[0], **start})[0]["image"] for start in ({}, {"start": goals.states[0]})]
+    other = env.reset(seed=9, options={"goal": goals.achieved[0]})[0]["image"]
+    corner = [picture[0, 0].astype(int) for picture in (*looks, other)]
+    assert np.array_equal(corner[0], corner[1])  # of one look
+    assert not np.array_equal(*looks)
+    assert np.abs(corner[0] - corner[2]).max() > 5
+    env.close()
