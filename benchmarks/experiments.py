@@ -176,7 +176,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "analogies_distracted": Experiment(
         "analogies",
-        "The same with three tiles that glide over the table, in the data and in what the agent meets: GCB's drop is the smallest.",
+        "The same with three tiles that glide over the table, in the data and in what the agent meets; GCB's drop from `analogies` is to "
+        "be the smallest.",
         {arm: [DISTRACTED, *overrides] for arm, overrides in ANALOGIES.items()},
         seeds=(1, 2, 3),
         figures=("analogy:success_rate", "analogy:object_distance_m", "success_rate"),

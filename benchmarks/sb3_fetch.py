@@ -81,7 +81,7 @@ def learn(seed: int, minutes: float, threads: int, jobs: int) -> dict[str, Any]:
         print(f"seed {seed}, {practised / 60:.0f} min: {curve[-1]}", flush=True)
     outcome = evaluate(judged, agent, "test") | {"untrained": untrained}
     result = {"experiment": NAME, "arm": ARM, "seed": seed, "jobs_side_by_side": jobs, "evaluation": outcome, "curve": curve}
-    result |= {"command": f"{COMMAND} --seeds {seed} --minutes {minutes:g} --threads {threads}"}
+    result |= {"command": f"{COMMAND} --seeds {seed} --minutes {minutes:g} --threads {threads} --jobs {jobs}"}
     result |= {"env_steps": agent.num_timesteps, "updates": agent._n_updates, "practice_s": practised}
     result |= {"stable_baselines3": version("stable-baselines3"), "system": system()}
     env.close()

@@ -132,7 +132,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         if start is not None and not keep:
             self._scene.begin(as_start(start, len(self._scene.state()), self._scene.rest))
         goal = options.get("goal")
-        self._goal = as_goal(self.draw_goal(keep) if goal is None else goal, self.factors)
+        self._goal = as_goal(self.draw_goal(keep or start is not None) if goal is None else goal, self.factors)
         if not keep:
             if start is None:  # a start says what lies where
                 self._scene.lay(self._goal)
@@ -195,7 +195,7 @@ class ManipulationEnv(gymnasium.Env[dict[str, Any], np.ndarray[Any, Any]]):
         return self._second_world().sample(n, lambda: self.propose_goal(generator))
 
     def draw_goal(self, keep_state: bool) -> Floats:
-        """Return the achieved goal (g,) to command where none is given; with `keep_state` the scene stays as it is."""
+        """Return the achieved goal (g,) to command where none is given; with `keep_state` what lies there is given, by a start too."""
         return np.asarray(self.sample_goals(1, self.np_random).achieved[0])
 
     def fixed_goals(self, split: str) -> GoalSet:

@@ -183,11 +183,13 @@ class MultiPushEnv(ManipulationEnv):
 
     def analogous(self, goals: GoalSet, generator: np.random.Generator) -> GoalSet:
         """Return the same places as `goals` with other things in them: no object keeps its shape or its colour."""
-        states, achieved = goals.states.copy(), goals.achieved.copy()
+        states, achieved, starts = goals.states.copy(), goals.achieved.copy(), None if goals.starts is None else goals.starts.copy()
         for index in range(len(goals)):
             kinds = self._other_kinds([round(float(number)) for number in achieved[index, 2::3]], generator)
             states[index, 7::4], achieved[index, 2::3] = kinds, kinds
-        return GoalSet(states, achieved)
+            if starts is not None:
+                starts[index, 7::4] = kinds
+        return GoalSet(states, achieved, None, starts)
 
     def _other_kinds(self, kinds: list[int], generator: np.random.Generator) -> list[int]:
         """Draw other objects for the lanes that are not empty, no shape twice."""

@@ -17,21 +17,29 @@ from goal_samplers.api import Goals
 from representations.api import Floats
 
 
-def example_shifts(env: TaskEnv, policy: Policy, goals: GoalSet, seed: int) -> Floats:
-    """Return (n, d) the latent difference, goal minus start, of an example for each of `goals`: the same done with other things.
+def example_shifts(env: TaskEnv, policy: Policy, goals: GoalSet, seeds: NDArray[np.int64], seed: int) -> Floats:
+    """Return (n, d) the latent difference, goal minus start, of an example for each of `goals`, in a scene that looks otherwise.
 
-    The example's scene is what the environment's ``analogous`` makes of the goal, from a reset of its own; that it ends in the goal is a
-    reset of the same seed that begins there. Raises `UserError` where the environment knows no analogies.
+    The example begins where the episode does that a reset with `seeds` (n,) begins, and ends in the goal; how else its scene looks is what
+    the environment's ``analogous`` makes of it, and a reset of its own. So what latents lose on the way is all that keeps a policy from
+    being told its very goal. Raises `UserError` where the environment knows no analogies, or its episodes all look alike.
     """
-    analogous = getattr(env, "analogous", None)
-    if analogous is None:
-        raise UserError(f"{type(env).__name__} knows no analogies, which look otherwise and ask for the same; expected env=multi_push")
-    examples: GoalSet = analogous(goals, np.random.default_rng([seed, 31]))
-    seeds = np.random.SeedSequence([seed, 32]).generate_state(len(examples)) >> 1
+    analogous, state_of = getattr(env, "analogous", None), getattr(env, "goal_state", None)
+    if analogous is None or state_of is None:
+        raise UserError(
+            f"{type(env).__name__} knows no analogies, scenes that look otherwise; expected env=multi_push, or a task of the arm with "
+            "env.randomise=[colours,light]"
+        )
+    starts = []
+    for index, one in enumerate(seeds):
+        env.reset(seed=int(one), options=goals.options(index))
+        starts.append(state_of())
+    examples: GoalSet = analogous(replace(goals, starts=np.array(starts), images=None), np.random.default_rng([seed, 31]))
+    looks = np.random.SeedSequence([seed, 32]).generate_state(len(examples)) >> 1
     latents = []
-    for starts in (examples.starts, examples.states):
-        shown = replace(examples, starts=starts)
-        seen = [env.reset(seed=int(one), options=shown.options(index))[0] for index, one in enumerate(seeds)]
+    for begins in (examples.starts, examples.states):
+        shown = replace(examples, starts=begins)
+        seen = [env.reset(seed=int(look), options=shown.options(index))[0] for index, look in enumerate(looks)]
         latents.append(policy.encode({key: np.stack([observation[key] for observation in seen]) for key in policy.representation.keys}))
     shifts: Floats = latents[1] - latents[0]
     return shifts

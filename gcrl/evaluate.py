@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from envs.api import GoalSet, TaskEnv
 from envs.errors import UserError
 from gcrl.analogies import example_shifts
-from gcrl.evaluation import TEST_SEED, Evaluation, evaluate
+from gcrl.evaluation import TEST_SEED, Evaluation, evaluate, start_seeds
 from gcrl.goals.taken import Taken, goals_of_file, horizon_of_file, inside
 from gcrl.outcome import untrained
 from gcrl.policy import Policy, as_goals
@@ -38,7 +38,8 @@ def evaluate_run(
             (``gcrl goals where=...``), success is to be within its bounds, and a policy whose goals can be distributions is told what the
             examples in the file's split `train` have in common, instead of one goal of `split` after another.
             ``fulfilled_at_start`` is the share of the starts that fulfil the goal already.
-        analogies: do not show the policy its goal but an example of it in a scene that looks otherwise (`gcrl.analogies`).
+        analogies: do not show the policy its goal but an example of it in a scene that looks otherwise (`gcrl.analogies`); `untrained`
+            is left out.
 
     Raises:
         UserError: no run, a damaged checkpoint, a number of episodes that the goals do not cover, goals that do not fit the run.
@@ -67,7 +68,7 @@ def evaluate_run(
                 as_set["told"] = run.policy.goal_space.of_set(examples.params)
         commanded = taken.goals.take(chosen)
         if analogies:
-            as_set["shifts"] = shifts_for(run, envs[0], commanded, taken)
+            as_set["shifts"] = shifts_for(run, envs[0], commanded, taken, starts)
         result = evaluate(envs, run.policy, commanded, TEST_SEED, pictures=not known, seeds=starts, **as_set)
         figures = result.summary() if known else photo_figures(run.policy, result)
         if goals is not None and known:
@@ -79,7 +80,7 @@ def evaluate_run(
     details |= {"by_analogy": True} if analogies else {}
     if goals is not None:
         return {**figures, **details, "goal_file": str(goals), **({"where": dict(taken.where)} if taken.where else {})}
-    return {**figures, **details, "untrained": untrained(run.path)}
+    return {**figures, **details, **({} if analogies else {"untrained": untrained(run.path)})}
 
 
 def _beside_the_start(figures: dict[str, Any], result: Evaluation, success: Success, as_set: bool) -> dict[str, Any]:
@@ -89,12 +90,15 @@ def _beside_the_start(figures: dict[str, Any], result: Evaluation, success: Succ
     return {**kept, "fulfilled_at_start": already}
 
 
-def shifts_for(run: Run, env: TaskEnv, goals: GoalSet, taken: Taken) -> NDArray[np.float32]:
-    """Return the shifts (n, d) of examples for `goals`. Raises `UserError` for photos and sets, of which no example can be made."""
+def shifts_for(run: Run, env: TaskEnv, goals: GoalSet, taken: Taken, starts: NDArray[np.int64] | None) -> NDArray[np.float32]:
+    """Return the shifts (n, d) of examples for `goals`, whose episodes begin with the seeds `starts` (n,), or the evaluation's own.
+
+    Raises `UserError` for photos and sets, of which no example can be made.
+    """
     if taken.where or not np.isfinite(goals.states).all():
         what = "a set" if taken.where else "photos, or frames without states"
         raise UserError(f"--analogies makes examples of single goals with states; expected the committed goals, not {what}")
-    return example_shifts(env, run.policy, goals, TEST_SEED)
+    return example_shifts(env, run.policy, goals, start_seeds(TEST_SEED, len(goals)) if starts is None else starts, TEST_SEED)
 
 
 def goals_for(run: Run, env: TaskEnv, path: str | Path, split: str) -> Taken:

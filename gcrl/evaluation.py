@@ -88,6 +88,11 @@ class FilmCamera:
             self.views[episode, step] = env.picture(VIEW, camera="film")
 
 
+def start_seeds(seed: int, n: int) -> NDArray[np.int64]:
+    """Return (n,) the seeds of the resets of an evaluation's episodes."""
+    return np.array([np.random.SeedSequence([seed, episode, 3]).generate_state(1)[0] >> 1 for episode in range(n)], np.int64)
+
+
 def evaluate(
     envs: Sequence[TaskEnv],
     policy: Policy,
@@ -127,9 +132,7 @@ def evaluate(
         "random": RandomActions(env.action_space),
         "zero": ZeroActions(env.action_space),
     }
-    if seeds is None:
-        drawn = [np.random.SeedSequence([seed, episode, 3]).generate_state(1)[0] >> 1 for episode in range(len(goals))]
-        seeds = np.array(drawn, np.int64)
+    seeds = start_seeds(seed, len(goals)) if seeds is None else seeds
     keys = ["achieved_goal"] + (["image"] if env.capabilities.images and pictures else [])
     camera = FilmCamera(env, min(film, len(goals)))
     begin: Begin = (lambda wave, observations: None) if shifts is None else in_own_scenes(policy, goals, shifts)

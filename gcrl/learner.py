@@ -36,7 +36,9 @@ from gcrl.replay import Replay
 from gcrl.settings import Settings
 from gcrl.statistics import affordable
 from goal_samplers.api import GoalContext, Goals
+from goal_samplers.planners.stages import Stages
 from goal_samplers.resample import RowPool
+from goal_samplers.stages import StageGoals
 from representations.api import Floats, Rows
 
 VALIDATION_BATCHES = 8
@@ -109,11 +111,14 @@ class Learner:
     def _read_examples(self) -> dict[str, str]:
         """Read the files of goals that parts name; return {file: digest}. Raises `UserError` for one that does not serve."""
         parts = (self.sampler, self.reward, self.policy.planner)
-        groups = [tuple(getattr(part, "example_files", ())) for part in parts]
-        for part, files in zip(parts, groups):
-            if getattr(part, "examples_pair", False):
-                require_pairs(files)
-        named = [pair for files in groups for pair in files]
+        named = [pair for part in parts for pair in getattr(part, "example_files", ())]
+        for part in parts:
+            for group in getattr(part, "paired_files", ()):
+                require_pairs(group)
+        if self.practice.planned and isinstance(self.sampler, StageGoals) and isinstance(self.policy.planner, Stages):
+            raise UserError(
+                "goal_sampler=stages practises stages, and planner=stages would take each for an end; expected practice.planned=false"
+            )
         for path, split in named:
             found = len(self._goals_of(path, split))
             if hasattr(self.policy.goal_space, "of_set") and found < 2:

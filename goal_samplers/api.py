@@ -70,8 +70,8 @@ class GoalSampler(Protocol):
     ``state_dict``/``load_state_dict``; ``needs_commanded = True``; ``needs_value = True`` and ``needs_value_spread = True`` where the agent
     must have such; ``imagines = True`` where goals may have an unknown achieved goal;
     ``check(representation)`` raises `UserError` where the two do not fit; ``example_files``, the (file, split) that it will ask
-    ``context.examples`` for, which are read as a run starts and must still be the same when it is resumed; ``examples_pair = True`` where
-    the i-th examples of all files must be of one episode.
+    ``context.examples`` for, which are read as a run starts and must still be the same when it is resumed; ``paired_files``, groups
+    of them whose i-th examples must be frames of one episode each, in stages from early to late.
     """
 
     def sample(self, context: GoalContext, n: int) -> Goals | Rows: ...

@@ -33,6 +33,7 @@ class Mixture:
             for name in ("needs_commanded", "needs_value", "needs_value_spread", "imagines")
         )
         self.example_files = tuple(pair for part in self._parts.values() for pair in getattr(part, "example_files", ()))
+        self.paired_files = tuple(group for part in self._parts.values() for group in getattr(part, "paired_files", ()))
         weighing = [part for part in self._parts.values() if hasattr(part, "log_weights")]
         if weighing:
             self.log_weights = weighing[0].log_weights

@@ -85,28 +85,32 @@ class StageGoals:
     """Practises the stages of a task, each equally often, toward ends that the examples show.
 
     files: of ``gcrl goals dataset=... stage=SHARE``, one for each stage and the last one of the end; the examples are their split `split`.
-    A goal is what the frames of a stage share given where the episode is to end (goal_space=gaussian), or the mean of that where goals are
-    latents; the last stage is the end itself. To go through them in one episode is what ``planner=stages`` does.
+    A goal is what the frames of a stage share given where the episode is to end (goal_space=gaussian), or one of the frames where goals are
+    latents, as for `ExampleSets`; the last stage is the end itself. To go through them in one episode is what ``planner=stages`` does.
     Source: DisCo RL (Nasiriany et al. 2021), conditional distributions of sub-tasks. Raises `UserError` for fewer than two files.
     """
-
-    imagines = True
-    examples_pair = True
 
     def __init__(self, files: Sequence[str], split: str = "train") -> None:
         self._files, self._split = require_stages("StageGoals", files), split
         self.example_files = tuple((file, split) for file in self._files)
+        self.paired_files = (self.example_files,)
 
     def sample(self, context: GoalContext, n: int) -> Goals:
-        """Return `n` goals without source rows or achieved goals; pictures are of examples. Raises `UserError` as `stages_of` does."""
+        """Return `n` goals without source rows; pictures are those of examples. Raises `UserError` as `stages_of` does."""
         stages, examples = stages_of(context, self._files, self._split)
         ends = examples[-1].params
         space = context.goal_space or LatentGoals(ends.shape[1])
         chosen, which = (context.generator.integers(count, size=n) for count in (len(ends), len(examples)))
-        params = space.points(ends[chosen])
-        for index, stage in enumerate(stages):
-            params[which == index] = stage.goals(space, ends[chosen[which == index]])
-        if examples[-1].images is None:
-            return Goals(params, np.full(n, -1))
-        pictures = np.stack([part.images for part in examples if part.images is not None])
-        return Goals(params, np.full(n, -1), pictures[which, chosen])
+        images = (
+            None if examples[-1].images is None else np.stack([one.images for one in examples if one.images is not None])[which, chosen]
+        )
+        achieved = None
+        if examples[-1].achieved is not None:
+            achieved = np.stack([one.achieved for one in examples if one.achieved is not None])[which, chosen]
+        params = space.points(np.stack([one.params for one in examples])[which, chosen])
+        if hasattr(space, "of_moments"):
+            for index, stage in enumerate(stages):
+                params[which == index] = stage.goals(space, ends[chosen[which == index]])
+            if achieved is not None:
+                achieved[which < len(stages)] = np.nan
+        return Goals(params, np.full(n, -1), images, achieved)

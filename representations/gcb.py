@@ -77,7 +77,12 @@ class GCB:
         encoder: str = "conv",
         key: str = "image",
     ) -> None:
-        for name, count, least in (("first_steps", first_steps, 1), ("refit_steps", refit_steps, 0), ("batch_size", batch_size, 2)):
+        for name, count, least in (
+            ("first_steps", first_steps, 1),
+            ("refit_steps", refit_steps, 0),
+            ("batch_size", batch_size, 2),
+            ("features", features, 1),
+        ):
             at_least("GCB", name, count, least)
         for name, weight in (("reward_weight", reward_weight), ("action_weight", action_weight), ("metric_weight", metric_weight)):
             at_least("GCB", name, weight, 0)

@@ -235,8 +235,36 @@ def test_files_that_do_not_pair_up_are_refused_as_a_run_starts(files: list[Path]
     part = "planner" if of_planner else "goal_sampler"
     with pytest.raises(UserError, match=r"other.h5 are not of the same episodes as those in .*half.h5"):
         Practice(settings([*staged(files), f"{part}.files=[{files[0]},{other}]"], tmp_path / "run"))
+    with pytest.raises(UserError, match=r"half.h5 shows stage 0.5 after .*end.h5, stage 1; expected stages from early to late"):
+        Practice(settings([*staged(files), f"{part}.files=[{files[1]},{files[0]}]"], tmp_path / "run"))
     with pytest.raises(UserError, match=r"expected one for each stage"):
         Practice(settings([*staged(files), f"{part}.files=[{other}]"], tmp_path / "run"))
+
+
+def test_files_in_a_mixture_pair_up_too_and_plans_stay_out_of_practice(files: list[Path], played: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.h5"
+    make_goals([f"dataset={played}", "stage=1", "n=12", "splits=[1,0,0]", f"out={other}"])
+    mixed = [
+        "goal_sampler=mixture",
+        "goal_sampler.first=stages",
+        f"goal_sampler.first.files=[{files[0]},{other}]",
+        "goal_sampler.second=uniform",
+    ]
+    with pytest.raises(UserError, match="are not of the same episodes"):
+        Practice(settings([*PUSH, *mixed], tmp_path / "run"))
+    frames = tmp_path / "frames.h5"
+    make_goals([f"dataset={played}", "n=16", "splits=[1,0,0]", f"out={frames}"])
+    with pytest.raises(UserError, match=r"frames.h5 holds no frames of a stage"):
+        Practice(settings([*staged(files), f"goal_sampler.files=[{files[0]},{frames}]"], tmp_path / "run"))
+    with pytest.raises(UserError, match=r"planner=stages would take each for an end; expected practice.planned=false"):
+        Practice(settings([*staged(files), "practice.planned=true"], tmp_path / "run"))
+
+
+def test_where_goals_are_latents_a_goal_is_one_of_the_frames(files: list[Path]) -> None:
+    pairs = two_stages()
+    goals = StageGoals(FILES).sample(offered(pairs), 200)
+    shown = np.concatenate(list(pairs.values())).astype(np.float32)
+    assert all((shown == one).all(axis=1).any() for one in goals.params)
 
 
 def test_odd_arguments_are_named() -> None:

@@ -21,7 +21,7 @@ from gcrl.data.schema import space_to_dict
 from gcrl.faults import fault
 from gcrl.goals.figures import contact_sheet, coverage, coverage_plot, goals_per_skill
 from gcrl.goals.file import SPLITS, Columns, GoalFile, GoalHeader, write_goals
-from gcrl.goals.frames import frame_goals
+from gcrl.goals.frames import fingerprint, frame_goals
 from gcrl.goals.parts import Parts, require_parts, require_same
 from gcrl.goals.photos import RESIZE, find_photos, photo_goals
 from gcrl.goals.reach import BLOCK, GoalMaker, Wish, bounds
@@ -95,7 +95,7 @@ def _make_goals(overrides: Sequence[str], interrupt: Interrupt) -> dict[str, Any
     given, environment = parse(Arguments, overrides, "goals")
     if given.dataset is not None and environment is not None:
         raise UserError(f"dataset={given.dataset} says what its environment is; expected no env=... beside it")
-    if environment is None and given.dataset is None:
+    if environment is None and given.dataset is None and given.stage is None:
         raise UserError("missing env=NAME, the environment of the goals; `gcrl list env` shows them")
     shares = _check(given)
     places = Places(Path(given.out))
@@ -121,7 +121,7 @@ def _check(given: Arguments) -> tuple[float, float, float]:
     given_too = [f"{name}=..." for name in ("photos", "fixed", "at") if getattr(given, name)]
     if given.dataset is not None and (given_too or given.cameras):
         other = given_too[0] if given_too else "cameras=..."
-        raise UserError(f"dataset=... and {other}; expected dataset=... with n=N alone, and where={{...}} if wanted")
+        raise UserError(f"dataset=... and {other}; expected dataset=... with n=N and where={{...}}, or stage=SHARE, alone")
     if given.stage is not None:
         if given.dataset is None or given.where:
             beside = "where=..." if given.dataset else "no dataset=..."
@@ -129,7 +129,7 @@ def _check(given: Arguments) -> tuple[float, float, float]:
         if not 0 <= given.stage <= 1:
             raise UserError(f"stage={given.stage}; expected a share of an episode's steps, from 0 (its start) to 1 (its end)")
     if not given_too and given.n is None and given.stage is None:
-        raise UserError("missing n=N, the number of goals (or photos=FOLDER, fixed=SPLIT, at=[[...]])")
+        raise UserError("missing n=N, the number of goals (or photos=FOLDER, fixed=SPLIT, at=[[...]], of a dataset stage=SHARE)")
     if given.fixed is not None and len(given_too) > 1:
         raise UserError(f"{' and '.join(given_too)}; expected only one of them")
     if given.n is not None:
@@ -291,7 +291,8 @@ def _from_frames(given: Arguments, places: Places, shares: tuple[float, float, f
             columns = frame_goals(reader, env, given.n, where, given.stage, given.seed)
             count = len(columns["goals/achieved"])
             require_room(places.out, count * row_bytes(env), f"{count} goals")
-            header = _taken_header(env, environment, "frames", given.seed, {"dataset": given.dataset, "splits": list(shares)})
+            config = {"dataset": given.dataset, "episodes": fingerprint(reader), "n": count, "stage": given.stage, "splits": list(shares)}
+            header = _taken_header(env, environment, "frames", given.seed, config)
             header.where = where
             _describe(header, env, columns["goals/achieved"])
         finally:

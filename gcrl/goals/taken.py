@@ -53,19 +53,22 @@ def horizon_of_file(path: str | Path) -> int | None:
 
 
 def require_pairs(files: Sequence[tuple[str, str]]) -> None:
-    """Raise `UserError` unless the i-th goals of all files, each (path, split), are frames of one episode of the same dataset."""
-    sources = []
+    """Raise `UserError` unless the i-th goals of all files, each (path, split), are of one episode, at shares of it that grow."""
+    before: tuple[str, float, str, NDArray[np.int64]] | None = None
     for path, split in files:
         with GoalFile(path) as file:
-            if file.header.provenance != "frames":
-                raise UserError(f"{path} holds goals from {file.header.provenance}; expected frames: `gcrl goals dataset=... stage=SHARE`")
-            sources.append((file.header.config.get("dataset"), file.read("source_episode", file.rows(split))))
-    for (path, _), (dataset, episodes) in zip(files[1:], sources[1:]):
-        if dataset != sources[0][0] or not np.array_equal(episodes, sources[0][1]):
+            share, episodes = file.header.config.get("stage"), file.header.config.get("episodes", "")
+            if share is None:
+                raise UserError(f"{path} holds no frames of a stage; expected a file of `gcrl goals dataset=... stage=SHARE`")
+            now = (path, float(share), str(episodes), file.read("source_episode", file.rows(split)))
+        if before and (now[2] != before[2] or not np.array_equal(now[3], before[3])):
             raise UserError(
-                f"the examples in {path} are not of the same episodes as those in {files[0][0]}; expected both from one dataset, with "
+                f"the examples in {path} are not of the same episodes as those in {before[0]}; expected both from one dataset, with "
                 "stage=SHARE and the same n, seed and splits"
             )
+        if before and now[1] <= before[1]:
+            raise UserError(f"{path} shows stage {now[1]:g} after {before[0]}, stage {before[1]:g}; expected stages from early to late")
+        before = now
 
 
 def named(where: Mapping[str, tuple[float, float]]) -> str:

@@ -29,7 +29,7 @@ class SubgoalPlanner(Protocol):
     given up; 0: never. replan: whether a subgoal that was given up leads to a new plan, from where the episode stands then.
     Optional, found by ``hasattr``: ``fit(context: GoalContext) -> metrics``, once an epoch on the learner's side, and
     ``state_dict``/``load_state_dict``, all that `plan` needs of it as plain arrays and tensors, which the collector is sent;
-    ``example_files`` and ``examples_pair`` as of goal samplers; ``needs_value = True`` where the context of `fit` must hold the agent's
+    ``example_files`` and ``paired_files`` as of goal samplers; ``needs_value = True`` where the context of `fit` must hold the agent's
     values; ``plans_by_value = True`` where that of `plan` must, which takes a policy that sees nothing but latents
     (``practice.inputs=[latent]``), since subgoals are no more than that.
     """

@@ -26,7 +26,6 @@ class Stages:
     """
 
     replan = False
-    examples_pair = True
 
     def __init__(self, files: Sequence[str], goal_space: GoalSpace, split: str = "train", reach: float = 0.0, patience: int = 25) -> None:
         if patience < 0:
@@ -38,6 +37,7 @@ class Stages:
         self.reach, self.patience = reach or -1.0, patience  # no distance is below 0
         self._files, self._split, self._space = require_stages("Stages", files), split, goal_space
         self.example_files = tuple((file, split) for file in self._files)
+        self.paired_files = (self.example_files,)
         self._stages: list[Stage] = []
 
     def fit(self, context: GoalContext) -> dict[str, float]:
