@@ -12,7 +12,8 @@ help:  ## show this list
 practice: $(READY)  ## a simulated arm teaches itself to open a door from images (further settings: ARGS="experiment=push seed=2")
 	$(BIN)/gcrl practice $(ARGS)
 
-test: check .venv/ready-exports  ## every check and every test (two files at a time)
+test: $(READY)  ## every check and every test (two files at a time)
+	@$(MAKE) --no-print-directory -j 2 check .venv/ready-exports
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY)  ## style, types, import order
