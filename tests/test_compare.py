@@ -159,7 +159,7 @@ def test_a_second_start_practises_only_what_is_new(raced: tuple[Path, dict]) -> 
 
 def test_a_race_that_was_killed_goes_on_to_the_same_end(raced: tuple[Path, dict], tmp_path: Path) -> None:
     folder, _ = raced
-    words = command(*TINY, "goal_sampler=uniform,skewfit_model", "run_dir=race")
+    words = command(*TINY, "goal_sampler=uniform,neighbours", "run_dir=race")
     process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     metrics = tmp_path / "race/uniform/seed_1/metrics.jsonl"
     while not metrics.exists() or not metrics.read_text():
@@ -239,7 +239,8 @@ def test_arms_are_compared_over_the_seeds_that_all_have_and_curves_at_the_same_s
 
 def test_coverage_of_other_names_is_not_asked_for_and_runs_without_episodes_are_left_out(tmp_path: Path) -> None:
     words = ["experiment=push_state", "env=button", "representation.scale=null", "goal_sampler=uniform,neighbours", "practice.epochs=1"]
-    words += ["practice.random_epochs=1", "practice.episodes_per_epoch=8", "practice.updates_per_epoch=1", "practice.final_goals=2"]
+    words += ["practice.random_epochs=1", "practice.episodes_per_epoch=2", "practice.updates_per_epoch=1", "practice.final_goals=2"]
+    words += ["env.horizon=10", "practice.simulators=1", "practice.film_goals=1"]
     done = subprocess.run(command(*words, "run_dir=race", "--json"), capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))

@@ -146,7 +146,7 @@ def test_bounds_that_cannot_be_met_are_named(argument: str, said: str, tmp_path:
         (["n=5", "where={puck: [0, 1]}"], "unknown factor in where 'puck'"),
         (["where={puck_y_m: [0, 1]}"], "missing n=N"),
         (["n=5", "env=push"], "says what its environment is; expected no env=..."),
-        (["n=5", "photos=here"], "dataset=... and photos=...; expected dataset=... with n=N alone"),
+        (["n=5", "photos=here"], "dataset=... and photos=...; expected dataset=... with n=N"),
     ],
 )
 def test_frames_that_are_not_there_are_refused(
