@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from envs.errors import UserError
 from goal_samplers.api import GoalContext, Goals
 from goal_samplers.goal_space import GoalSpace, LatentGoals
-from representations.api import Floats
+from representations.api import Floats, Rows
 
 RIDGE = 1e-3  # of the finals' largest variance: how exactly they are taken where few examples tell them apart
 
@@ -101,16 +101,18 @@ class StageGoals:
         ends = examples[-1].params
         space = context.goal_space or LatentGoals(ends.shape[1])
         chosen, which = (context.generator.integers(count, size=n) for count in (len(ends), len(examples)))
-        images = (
-            None if examples[-1].images is None else np.stack([one.images for one in examples if one.images is not None])[which, chosen]
+        params, images, achieved = (
+            _drawn([getattr(one, name) for one in examples], which, chosen) for name in ("params", "images", "achieved")
         )
-        achieved = None
-        if examples[-1].achieved is not None:
-            achieved = np.stack([one.achieved for one in examples if one.achieved is not None])[which, chosen]
-        params = space.points(np.stack([one.params for one in examples])[which, chosen])
+        params = space.points(params)
         if hasattr(space, "of_moments"):
             for index, stage in enumerate(stages):
                 params[which == index] = stage.goals(space, ends[chosen[which == index]])
             if achieved is not None:
                 achieved[which < len(stages)] = np.nan
         return Goals(params, np.full(n, -1), images, achieved)
+
+
+def _drawn(columns: Sequence[Any], which: Rows, chosen: Rows) -> Any:
+    """Return (n, ...) entry `chosen` (n,) of column `which` (n,) of those of all stages (m, ...); None where there are none."""
+    return None if columns[0] is None else np.stack(columns)[which, chosen]
