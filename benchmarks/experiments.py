@@ -216,8 +216,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         "The same on Push, where the puck is a few pixels of the picture.",
         {
             "latent": [],
-            "pixels": PIXELS,
-            "pixels, the oracle's reward": [*PIXELS, "reward=state_distance", "reward.weights=[1,1,2,2]"],
+            "pixels": [*PIXELS, "agent.mixed_precision=true"],
+            "pixels, the oracle's reward": [*PIXELS, "agent.mixed_precision=true", "reward=state_distance", "reward.weights=[1,1,2,2]"],
         },
         seeds=(1, 2, 3),
         figures=("puck_distance_m", "success_rate"),

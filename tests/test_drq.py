@@ -261,3 +261,22 @@ def test_a_run_from_pixels_that_stopped_between_epochs_goes_on_as_if_it_had_not(
 def test_inputs_that_do_not_begin_with_the_picture_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="latent, first"):
         Practice(run_settings([*TINY, "practice.inputs=[proprioception,latent]"], tmp_path / "run"))
+
+
+# ---- mixed precision --------------------------------------------------------------------------------------------------------------
+
+
+def test_mixed_precision_rounds_features_to_half_and_keeps_parameters_and_gradients_single() -> None:
+    single, mixed = small(), small(mixed_precision=True)
+    batch = batch_of(1)
+    one, other = (agent.rows(batch.inputs, batch.goals) for agent in (single, mixed))
+    assert other.dtype == torch.float32
+    error = (one - other).abs().max() / one.abs().max()
+    assert 0 < error < 0.03  # bfloat16 tells numbers apart to one part in 256
+    mixed.update(batch)
+    assert {parameter.dtype for parameter in mixed.encoder.parameters()} == {torch.float32}
+    assert all(parameter.grad is not None and parameter.grad.dtype == torch.float32 for parameter in mixed.encoder.parameters())
+    copy = small(seed=5, mixed_precision=True)
+    copy.load_actor_state(mixed.actor_state())
+    rows, goals = batch.inputs.numpy(), batch.goals.numpy()
+    assert np.array_equal(copy.act(rows, goals, None), mixed.act(rows, goals, None))

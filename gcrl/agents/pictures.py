@@ -23,11 +23,13 @@ SMALLEST = 24  # pixels of a side for which a cell is left
 class PictureEncoder(nn.Module):
     """Square pictures (n, side, side, c) in ±0.5 to features (n, `width`), by unpadded convolutions of `maps` channels each.
 
-    Initialised orthogonally from `generator`, as in DrQ.
+    Initialised orthogonally from `generator`, as in DrQ. mixed_precision: convolve in bfloat16, as in Micikevicius et al. 2018, "Mixed
+    precision training"; parameters, their gradients and the features stay single precision.
     """
 
-    def __init__(self, side: int, channels: int, maps: int, generator: torch.Generator) -> None:
+    def __init__(self, side: int, channels: int, maps: int, generator: torch.Generator, *, mixed_precision: bool = False) -> None:
         super().__init__()
+        self.mixed_precision = mixed_precision
         layers: list[nn.Module] = []
         for stride in STRIDES:
             convolution = nn.Conv2d(channels, maps, 3, stride=stride)
@@ -40,8 +42,9 @@ class PictureEncoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         # Channels lie innermost already, which is the order that convolutions are fastest in.
-        features: Tensor = self.layers(pictures.permute(0, 3, 1, 2))
-        return features.flatten(1)
+        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=self.mixed_precision):
+            features: Tensor = self.layers(pictures.permute(0, 3, 1, 2))
+        return features.flatten(1).float()
 
 
 class Trunk(nn.Module):
