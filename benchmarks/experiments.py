@@ -318,6 +318,18 @@ EXPERIMENTS: dict[str, Experiment] = {
         ],
         data=("env=pick_place", "env.image_size=0", "policy=scripted", "episodes=100", "states=true"),
     ),
+    "demos_stack": Experiment(
+        "demos_stack",
+        "The same on a tower of two blocks, as it comes out.",
+        {
+            "demos+her": [],
+            "her": ["dataset=", "agent.bc_weight=0"],
+            "bc": ["agent=gcbc", "offline_share=1"],
+        },
+        figures=("success_rate", "block_distance_m"),
+        pairs=[("demos+her", "her", "success_rate"), ("demos+her", "bc", "success_rate")],
+        data=("env=stack", "env.image_size=0", "policy=scripted", "episodes=100", "states=true"),
+    ),
     "offline_maze": Experiment(
         "offline_maze",
         "PointMaze_UMaze, sparse: from 300 random episodes alone, IQL and AWAC at least 20 points above cloning and above the best of "
