@@ -364,9 +364,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         "ptp_maze",
         "OGBench's large maze by state, learnt offline from episodes of 100 steps: with planned subgoals at least twice the flat policy's "
         "success on the five far tasks.",
-        {"flat": ["planner=none"], "shortest path": []},
+        {"flat": ["planner=none"], "shortest path": [], "hiql": ["agent=hiql", "agent.hidden=[128,128]", "planner=hiql"]},
         figures=("success_rate", "distance"),
-        pairs=[("shortest path", "flat", "success_rate")],
+        pairs=[("shortest path", "flat", "success_rate"), ("hiql", "flat", "success_rate")],
         data=(
             *("env=ogbench_pointmaze", "env.maze=large", "env.continuing=true", "env.horizon=100"),
             *("policy=noisy-scripted", "noise=0.5", "random_share=0", "episodes=2000", "simulators=20", "seed=101"),

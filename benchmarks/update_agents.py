@@ -17,6 +17,7 @@ from gcrl.agents.awac import AWAC
 from gcrl.agents.crl import CRL
 from gcrl.agents.dqn import DQN
 from gcrl.agents.gcbc import GCBC
+from gcrl.agents.hiql import HIQL
 from gcrl.agents.iql import IQL
 from gcrl.agents.ivl import IVL
 from gcrl.agents.qrl import QRL
@@ -51,6 +52,7 @@ AGENTS = {
     "IQL": Ours(IQL, {"tau": TAU}),
     "GCIQL": Ours(IQL, {"tau": TAU, "improvement": "value", "layer_norm": True}),
     "GCIVL": Ours(IVL, {"tau": TAU, "layer_norm": True}),
+    "HIQL": Ours(HIQL, {"tau": TAU, "layer_norm": True}),
     "GCBC": Ours(GCBC),
     "CRL": Ours(CRL, {"layer_norm": True}),
     "QRL": Ours(QRL, goal=INPUTS),  # distances are between states
@@ -81,6 +83,8 @@ def ours(name: str, hidden: Sequence[int], batch_size: int) -> Timed:
                 next_inputs=draw(batch_size, INPUTS),
                 terminated=torch.zeros(batch_size),
                 goals=draw(batch_size, agent_of.goal),
+                waypoints=draw(batch_size, agent_of.goal),
+                waypoint_inputs=draw(batch_size, INPUTS),
             )
             for _ in range(BATCHES)
         ]

@@ -18,12 +18,13 @@ from gcrl.replay import Replay
 from gcrl.returns import n_step_returns
 from gcrl.rewards import Reward
 from gcrl.settings import Settings
+from representations.api import Rows
 
 
 class Batches:
     """Draws minibatches for the agent.
 
-    inputs: the parts of the policy's input, in order. offline: the dataset's replay, if any. n_step, discount: the agent's.
+    inputs: the parts of the policy's input, in order. offline: the dataset's replay, if any. n_step, discount, subgoal_steps: the agent's.
     """
 
     def __init__(
@@ -36,9 +37,10 @@ class Batches:
         generator: np.random.Generator,
         n_step: int = 1,
         discount: float = 0.0,
+        subgoal_steps: int = 0,
     ) -> None:
         self.settings, self.replay, self.offline, self.reward, self.generator = settings, replay, offline, reward, generator
-        self.inputs, self.n_step, self.discount = inputs, n_step, discount
+        self.inputs, self.n_step, self.discount, self.subgoal_steps = inputs, n_step, discount, subgoal_steps
         self.largest_reward = 0.0  # the largest |reward| drawn since this was last set
         self.relabel = build_relabel(settings.relabel)
         self.energies = Energies()
@@ -67,8 +69,14 @@ class Batches:
             arrays["discounts"] = returns.discounts
         arrays |= {"rewards": reward, "next_inputs": replay.gather(after, self.inputs), "terminated": terminated.astype(np.float32)}
         arrays["goals"] = goals.params
+        aim = goals
         if self.actor_relabel is not None:
-            arrays["actor_goals"] = self.actor_relabel(replay, rows, self.generator).params
+            aim = self.actor_relabel(replay, rows, self.generator)
+            arrays["actor_goals"] = aim.params
+        if self.subgoal_steps:
+            on_the_way = waypoints(rows, aim.rows, replay.ring.last.take(rows), self.subgoal_steps)
+            arrays["waypoints"] = replay.goal_space.points(replay.read("latent", on_the_way))
+            arrays["waypoint_inputs"] = replay.gather(on_the_way, self.inputs)
         return arrays
 
     def rows(self, replay: Replay, n: int) -> NDArray[np.int64]:
@@ -88,3 +96,12 @@ class Batches:
         require_finite(f"a figure of {name}", reward)
         self.largest_reward = max(self.largest_reward, float(np.abs(reward).max(initial=0.0)))
         return np.asarray(reward, np.float32), np.asarray(terminated)
+
+
+def waypoints(rows: Rows, goals: Rows, last: Rows, steps: int) -> Rows:
+    """Return (n,) the rows that come `steps` after `rows` (n,), or the episode's `last` (n,) or the goal's (n,), whichever is first.
+
+    goals: -1 where a goal has no row; only one of the same episode, later than its transition, is on the way.
+    """
+    ahead = np.minimum(rows + steps, last)
+    return np.where((goals > rows) & (goals < ahead), goals, ahead)

@@ -94,8 +94,10 @@ class Learner:
 
     def batches_of(self, replay: Replay, offline: Replay | None, generator: np.random.Generator) -> Batches:
         """Return what draws the agent's minibatches from these."""
-        n_step, discount = getattr(self.agent, "n_step", 1), getattr(self.agent, "discount", 0.0)
-        return Batches(self.settings, replay, offline, self.reward, self.policy.inputs, generator, n_step, discount)
+        wants: dict[str, Any] = {
+            name: getattr(self.agent, name) for name in ("n_step", "discount", "subgoal_steps") if hasattr(self.agent, name)
+        }
+        return Batches(self.settings, replay, offline, self.reward, self.policy.inputs, generator, **wants)
 
     # goals -----------------------------------------------------------------------------------------------------------
 

@@ -52,9 +52,10 @@ def build_policy(settings: Settings, env: TaskEnv) -> Policy:
             f"agent {type(agent).__name__} was given practice.inputs=[{', '.join(inputs)}]; expected its picture, latent, first"
         )
     planner: SubgoalPlanner = build(settings.planner, SubgoalPlanner, "planner", goal_space=goal_space, seed=settings.seed)
-    if getattr(planner, "plans_by_value", False) and tuple(inputs) != ("latent",):
+    asks_agent = any(getattr(planner, name, False) for name in ("plans_by_value", "plans_by_agent"))
+    if asks_agent and tuple(inputs) != ("latent",):
         raise UserError(
-            f"planner {type(planner).__name__} asks what subgoals are worth, which are latents, and the policy sees "
+            f"planner {type(planner).__name__} asks the agent about latents alone, and the policy sees "
             f"practice.inputs=[{', '.join(inputs)}]; expected practice.inputs=[latent]"
         )
     return Policy(representation, agent, inputs, goal_space, planner)
@@ -111,10 +112,12 @@ def require_fixed_latents(settings: Settings, policy: Policy) -> None:
 
 
 def require_values(part: GoalSampler | SubgoalPlanner, what: str, agent: Agent) -> None:
-    """Raise `UserError` where a part (`what`: "goal sampler") asks for values, or for their spread over critics, which the agent lacks."""
+    """Raise `UserError` where a part (`what`: "goal sampler") asks for values, their spread or subgoals, which the agent lacks."""
     wanted = f"{what} {type(part).__name__}"
     if (getattr(part, "needs_value", False) or getattr(part, "plans_by_value", False)) and not hasattr(agent, "value"):
         raise UserError(f"{wanted} needs an agent with values, and {type(agent).__name__} has none; expected one such as sac, td3 or iql")
+    if getattr(part, "plans_by_agent", False) and not hasattr(agent, "subgoals"):
+        raise UserError(f"{wanted} needs an agent of subgoals, and {type(agent).__name__} is none; expected agent=hiql")
     if getattr(part, "needs_value_spread", False) and getattr(agent, "value_spread", None) is None:
         raise UserError(
             f"{wanted} needs critics that may disagree, and {type(agent).__name__} has no two of them; expected an agent such as sac, "

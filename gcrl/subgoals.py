@@ -85,9 +85,10 @@ def planned(policy: Policy, latents: NDArray[np.float32], goals: NDArray[np.floa
     """
     planner = policy.planner
     name = f"planner {type(planner).__name__}"
-    value = getattr(policy.agent, "value", None) if getattr(planner, "plans_by_value", False) else None
+    asked = {"value": getattr(planner, "plans_by_value", False), "subgoals": getattr(planner, "plans_by_agent", False)}
+    of_agent = {what: getattr(policy.agent, what, None) for what, wanted in asked.items() if wanted}
     with raised_by(name):
-        plans = np.asarray(planner.plan(PlanContext(latents, value), goals), np.float32)
+        plans = np.asarray(planner.plan(PlanContext(latents, **of_agent), goals), np.float32)
     if plans.ndim != 3 or plans.shape[0] != len(goals) or plans.shape[1] < 1 or plans.shape[2] != goals.shape[1]:
         raise UserError(f"{name} returned plans of shape {plans.shape}; expected ({len(goals)}, at least 1, {goals.shape[1]})")
     require_finite(f"a subgoal of {name}", plans[np.isfinite(goals).all(axis=1)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from gcrl.agents.awac import AWAC
 from gcrl.agents.crl import CRL
 from gcrl.agents.dqn import DQN
 from gcrl.agents.gcbc import GCBC
+from gcrl.agents.hiql import HIQL
 from gcrl.agents.iql import IQL
 from gcrl.agents.ivl import IVL
 from gcrl.agents.qrl import QRL
@@ -34,6 +36,7 @@ CLASSES: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "iql": (IQL, {}),
     "gciql": (IQL, {"improvement": "value", "layer_norm": True}),
     "ivl": (IVL, {}),
+    "hiql": (HIQL, {}),
     "gcbc": (GCBC, {}),
     "crl": (CRL, {"latent": 8}),
     "qrl": (QRL, {"latent": 16}),
@@ -74,7 +77,11 @@ def goals_of(kind: str) -> int:
 
 
 def batch_of(kind: str, rng: np.random.Generator) -> Batch:
-    return random_batch(rng, space_of(kind), goals=goals_of(kind))
+    batch = random_batch(rng, space_of(kind), goals=goals_of(kind))
+    if kind != "hiql":
+        return batch
+    waypoints, inputs = (torch.as_tensor(rng.normal(size=(len(batch.rewards), width)), dtype=torch.float32) for width in (2, 3))
+    return replace(batch, waypoints=waypoints, waypoint_inputs=inputs)
 
 
 def space_of(kind: str) -> spaces.Space[Any]:

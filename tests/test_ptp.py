@@ -164,5 +164,5 @@ def test_a_cost_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_policy_that_sees_more_than_latents_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"planner PTP asks what subgoals are worth.*expected practice.inputs=\[latent\]"):
+    with pytest.raises(UserError, match=r"planner PTP asks the agent about latents alone.*expected practice.inputs=\[latent\]"):
         Practice(settings([*BITFLIP, "practice.inputs=[observation]", "planner=ptp"], tmp_path / "run"))

@@ -21,7 +21,9 @@ class Batch:
     inputs, next_inputs: (B, i). actions: (B, a) float, or (B,) int64 for discrete actions. rewards, terminated: (B,) float32.
     goals: (B, k). actor_goals: (B, k), what the policy is improved toward where that differs from what values are learnt for, as in
     OGBench; None: `goals`. discounts: (B,), what values of the next inputs count for where `rewards` are sums over several steps
-    and `next_inputs` come after them (n-step returns); None: the agent's discount. demos: the number of
+    and `next_inputs` come after them (n-step returns); None: the agent's discount. waypoints (B, k), waypoint_inputs (B, i): where the
+    episode stood the agent's ``subgoal_steps`` later, on the way to `actor_goals` no later than there, as a goal and as inputs; None for
+    agents that name no such number. demos: the number of
     rows, the first ones, that come from a dataset rather than from practice.
     """
 
@@ -33,6 +35,8 @@ class Batch:
     goals: torch.Tensor
     actor_goals: torch.Tensor | None = None
     discounts: torch.Tensor | None = None
+    waypoints: torch.Tensor | None = None
+    waypoint_inputs: torch.Tensor | None = None
     demos: int = field(default=0, kw_only=True)
 
 
@@ -43,7 +47,8 @@ class Agent(Protocol):
     Optional, found by ``hasattr``: ``value(inputs, goals) -> (n,)``, ``value_spread`` (the same of the disagreement of critics, or None);
     ``value_state()``/``load_value_state(state)``, what it takes in another process, for planners that ask for values there;
     ``losses(batch) -> metrics`` of held-out rows, with no bit of the agent changed; ``n_step``, the steps that `rewards` should sum;
-    ``relabels``, the only fractions of ``relabel`` that it can learn from; ``latent_first``, true where inputs must begin with the latent.
+    ``relabels``, the only fractions of ``relabel`` that it can learn from; ``latent_first``, true where inputs must begin with the latent;
+    ``subgoals(inputs, goals) -> (n, k)``, what it would aim at on the way, and ``subgoal_steps``, how far ahead that lies.
     """
 
     batch_size: int

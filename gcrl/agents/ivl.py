@@ -75,6 +75,16 @@ class IVL(GaussianAgent, Ensemble):
     def update(self, batch: Batch) -> Metrics:
         """Take one gradient step of the values and one of the actor; metrics are 0-d tensors, ``finite`` is the sum of the losses."""
         now, after = self.now_and_after(batch)
+        metrics = self.learn_values(batch, now, after)
+        toward = self.toward_actor_goals(batch, now)
+        later = self.toward_actor_goals(batch, after, batch.next_inputs)
+        log_prob = self.actor.log_prob(toward, self.range.to_unit(batch.actions))
+        loss, of_actor = advantage_weighted_loss(log_prob, self.gain(toward, later), self.inverse_temperature)
+        self.learner.step("actor", loss)
+        return self.finished(metrics | of_actor)
+
+    def learn_values(self, batch: Batch, now: Tensor, after: Tensor) -> Metrics:
+        """Take one gradient step of the values, on rows (B, i + k) before and after each transition, and return metrics."""
         with torch.no_grad():
             both = self.target_values(torch.cat([now, after]))
             here, next_values = both[:, : len(now)], both[:, len(now) :]
@@ -84,18 +94,19 @@ class IVL(GaussianAgent, Ensemble):
         values = self.values(now)
         value_loss = expectile_loss(target - values, self.expectile, advantage.expand_as(values)) * len(values)
         self.learner.step("values", value_loss)
+        low, high = torch.aminmax(values.detach())
+        return {"value_loss": value_loss.detach(), "v_mean": values.detach().mean(), "v_min": low, "v_max": high}
 
-        toward = self.toward_actor_goals(batch, now)
+    def gain(self, now: Tensor, later: Tensor) -> Tensor:
+        """Return (B,) by how much the values of rows `later` (B, i + k) exceed those of `now`."""
         with torch.no_grad():
-            later = self.toward_actor_goals(batch, after, batch.next_inputs)
-            gain = self.values(later).mean(0) - self.values(toward).mean(0)
-        log_prob = self.actor.log_prob(toward, self.range.to_unit(batch.actions))
-        loss, metrics = advantage_weighted_loss(log_prob, gain, self.inverse_temperature)
-        self.learner.step("actor", loss)
+            gained: Tensor = self.values(later).mean(0) - self.values(now).mean(0)
+        return gained
+
+    def finished(self, metrics: Metrics) -> Metrics:
+        """End an update: the targets follow, it is counted, and ``finite`` joins `metrics`."""
         self.targets.step()
         self.learner.updates += 1
-        low, high = torch.aminmax(values.detach())
-        metrics |= {"value_loss": value_loss.detach(), "v_mean": values.detach().mean(), "v_min": low, "v_max": high}
         return {**metrics, "finite": finite_check(metrics)}
 
     def member_values(self, rows: Tensor) -> Tensor:

@@ -33,6 +33,11 @@ class Normalizer:
         """Standardise by these from now on: (i,), (i,), (k,), (k,); raises `UserError` for other shapes or values that are not finite."""
         self._load(np.concatenate([inputs_mean, goals_mean]), np.concatenate([inputs_std, goals_std]))
 
+    def goals_of(self, standardised: Tensor) -> Tensor:
+        """Return the goals (n, k) that standardised ones stand for."""
+        goals = slice(self.input_dim, None)
+        return (standardised - self._offset[goals]) / self._inverse[goals]
+
     def state(self) -> dict[str, NDArray[Any]]:
         """Return mean and std, (i + k,) each."""
         return {"mean": self.mean.copy(), "std": self.std.copy()}

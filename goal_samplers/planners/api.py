@@ -14,11 +14,13 @@ class PlanContext:
     """What a planner may look at when it plans.
 
     latents: (n, d) where the episodes stand. value: `latents (m, d), goals (m, k) -> (m,)`, the return that the agent expects from there
-    toward a goal, in reward units; None where the planner does not ask for it (``plans_by_value``).
+    toward a goal, in reward units; None where the planner does not ask for it (``plans_by_value``). subgoals: `latents (m, d), goals (m, k)
+    -> (m, k)`, what the agent itself would aim at on the way; None where the planner does not ask for it (``plans_by_agent``).
     """
 
     latents: Floats
     value: Callable[[Floats, Floats], Floats] | None = None
+    subgoals: Callable[[Floats, Floats], Floats] | None = None
 
 
 @runtime_checkable
@@ -31,7 +33,8 @@ class SubgoalPlanner(Protocol):
     ``state_dict``/``load_state_dict``, all that `plan` needs of it as plain arrays and tensors, which the collector is sent;
     ``example_files`` and ``paired_files`` as of goal samplers; ``needs_value = True`` where the context of `fit` must hold the agent's
     values; ``plans_by_value = True`` where that of `plan` must, which takes a policy that sees nothing but latents
-    (``practice.inputs=[latent]``), since subgoals are no more than that.
+    (``practice.inputs=[latent]``), since subgoals are no more than that; ``plans_by_agent = True``, on the same condition, where it
+    must hold what an agent of subgoals says.
     """
 
     reach: float

@@ -132,4 +132,4 @@ def _ends(context: GoalContext, n: int) -> tuple[PlanContext, Floats]:
     shape = (n, context.representation.latent_dim)
     value = lambda latents, goals: -np.linalg.norm(latents - goals[:, : shape[1]], axis=1).astype(np.float32)  # noqa: E731
     latents, goals = (generator.uniform(-BOUND, BOUND, shape).astype(np.float32) for _ in range(2))
-    return PlanContext(latents, value), goals
+    return PlanContext(latents, value, lambda latents, goals: np.asarray((latents + goals) / 2, np.float32)), goals
