@@ -67,7 +67,7 @@ def updates(found: dict[str, Any]) -> Lines:
         "",
         "CPU time of one thread, minibatches drawn beforehand on both sides; equal networks, batch, critics, LayerNorm and optimiser.",
         "Ratios (with quartiles) of ours to the nearest public implementation that installs here, and of ours to our own SAC. An agent's",
-        "second peer is for comparison only. CRL, QRL and HIQL have no implementation that installs here, GCIQL and GCIVL none of their own.",
+        "second peer is for comparison only. CRL, QRL and HIQL have none that installs here, GCIQL and GCIVL none of their own.",
         f"Load of the machine at the start: {found['load']:.1f}, of which this benchmark is none; an idle one has 0.",
     ]
     heads = ["agent", "ours, ms", "to our SAC", "wanted", "peer", "its ms", "ratio", "wanted"]

@@ -2,7 +2,7 @@
 
 stable-baselines3 and d3rlpy, at the same networks, batch, critics, LayerNorm and optimiser (Adam); their minibatches are drawn before the
 clock starts, as ours are. OGBench's own agents are JAX scripts of its repository, which its package does not hold; JaxGCRL's package asks
-for a build of jaxlib that is on no index. So CRL, QRL and HIQL have no peer, and GCIQL and GCIVL have IQL, which is as near as anything comes.
+for a build of jaxlib that is on no index. So CRL, QRL and HIQL have no peer, and GCIQL and GCIVL have IQL, the nearest there is.
 """
 
 from __future__ import annotations
