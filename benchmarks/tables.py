@@ -23,11 +23,11 @@ def value_of(result: dict[str, Any], figure: str) -> float | None:
 
 
 def shown(values: list[float], figure: str) -> str:
-    """Return mean [lower, upper] of some seeds; shares stay within 0 and 1."""
+    """Return mean [lower, upper] of some seeds; shares stay within 0 and 1, errors above 0."""
     if not values:
         return "-"
     share = figure.startswith("sets:") or figure.endswith(("success_rate", "coverage", "eval_8k", "lowest_online"))
-    mean, low, high = mean_interval(values, *((0.0, 1.0) if share else ()))
+    mean, low, high = mean_interval(values, *((0.0, 1.0) if share else (0.0,) if figure in SMALL else ()))
     return f"{mean:.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(values) > 1 else " (one seed)")
 
 
@@ -86,6 +86,7 @@ def write_table(name: str, experiment: Experiment, results: Path, command: str =
             exploratory = " (exploratory: fewer than five seeds)" if len(both) < 5 else ""
             lines.append(f"- {better} against {worse}, {figure}: {mean:+.3f} [{low:+.3f}, {high:+.3f}]: {verdict}{exploratory}")
     system = everything[0]["system"]
+    processors = " and ".join(dict.fromkeys(f"{one['system']['cores']} cores ({one['system']['cpu']})" for one in everything))
     packages = system["packages"]
     used = ", ".join(f"{key} {packages[key]}" for key in ("torch", "numpy", "pybullet", "mujoco") if packages.get(key))
     side = sorted({result["jobs_side_by_side"] for result in everything})
@@ -94,7 +95,7 @@ def write_table(name: str, experiment: Experiment, results: Path, command: str =
     lines += [
         "",
         f"Success is the mean over an episode's last five steps, on {tested}; intervals are 95 % over seeds. "
-        f"{system['cores']} cores ({system['cpu']}), {'/'.join(map(str, side))} practices side by side; "
+        f"{processors}, {'/'.join(map(str, side))} practices side by side; "
         f"Python {system['python']}, {used}; revision {', '.join(revisions)}.",
         "",
     ]

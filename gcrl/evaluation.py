@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from envs.api import GoalSet, TaskEnv
 from envs.errors import UserError
+from gcrl.aims import Aims
 from gcrl.analogies import in_own_scenes
 from gcrl.policy import Policy, as_goals
 from gcrl.rollout import Act, Begin, RandomActions, ZeroActions, rollout
 from gcrl.statistics import mean_interval
-from gcrl.subgoals import toward_goals
+from gcrl.subgoals import Subgoals, toward_goals
 
 LAST_STEPS = 5
 VIEW = 192  # pixels of a film's side
@@ -32,7 +33,8 @@ class Evaluation:
 
     success: (n,) share of the last five steps that fulfil the goal. figures: {name: (n,)} the task's figures, likewise.
     achieved: (n, T+1, g). desired: (n, g). Pictures are None without images: goal_images, start_images, final_images
-    (n, H, W, 3); frames (f, T+1, H, W, 3) of the first f episodes; views, the same from the task's camera for people.
+    (n, H, W, 3); frames (f, T+1, H, W, 3) of the first f episodes; views, the same from the task's camera for people; aims, the
+    subgoals that were aimed at (f, T+1, H, W, 3), decoded, where there is a planner and a decoder.
     """
 
     success: NDArray[np.float64]
@@ -44,6 +46,7 @@ class Evaluation:
     final_images: NDArray[np.uint8] | None = None
     frames: NDArray[np.uint8] | None = None
     views: NDArray[np.uint8] | None = None
+    aims: NDArray[np.uint8] | None = None
 
     def summary(self) -> dict[str, Any]:
         """Return {success_rate, success_rate_interval, <figure>, <figure>_interval, episodes} with 95 % intervals over episodes."""
@@ -58,7 +61,7 @@ class Evaluation:
         """Return the arrays of ``evaluation.npz``."""
         arrays: dict[str, NDArray[Any]] = {"success": self.success, "achieved": self.achieved, "desired": self.desired}
         arrays |= {f"figure/{name}": values for name, values in self.figures.items()}
-        for name in ("goal_images", "start_images", "final_images", "frames", "views"):
+        for name in ("goal_images", "start_images", "final_images", "frames", "views", "aims"):
             value = getattr(self, name)
             if value is not None:
                 arrays[name] = value
@@ -127,8 +130,11 @@ def evaluate(
     goals = policy.told(as_goals(env, policy.representation, goal_set))
     if told is not None:
         goals = dataclasses.replace(goals, params=np.repeat(told[None], len(goals), axis=0))
+    own = toward_goals(policy)
+    if film and isinstance(own, Subgoals):
+        own = Aims(own, min(film, len(goals)), env.horizon)
     acts: dict[str, Act] = {
-        "policy": toward_goals(policy),
+        "policy": own,
         "random": RandomActions(env.action_space),
         "zero": ZeroActions(env.action_space),
     }
@@ -161,4 +167,5 @@ def evaluate(
         None if images is None else images[np.arange(len(images)), ends],
         None if images is None or film == 0 else images[:film],
         camera.views,
+        own.pictures() if isinstance(own, Aims) and kind == "policy" and images is not None else None,
     )

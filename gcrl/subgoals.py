@@ -46,7 +46,12 @@ class Subgoals:
             self.at = self.since = np.zeros(len(goals), np.int64)
         elif self.plans.shape[1] > 1 or self.policy.planner.patience:
             self.move_on(self.policy.encode(observations), goals)
-        return self.policy.act(observations, self.plans[np.arange(len(goals)), self.at], generators if self.explore else None)
+        return self.policy.act(observations, self.aims, generators if self.explore else None)
+
+    @property
+    def aims(self) -> NDArray[np.float32]:
+        """(n, k) what each episode aims at now."""
+        return np.asarray(self.plans[np.arange(len(self.at)), self.at])
 
     def move_on(self, latents: NDArray[np.float32], goals: NDArray[np.float32]) -> None:
         """Go on to the next subgoal where it is time, or plan anew where one was given up and the planner says so."""

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from run_cases import BITFLIP, differences, finish_steps, outcome, settings
+from run_cases import BITFLIP, DOOR, differences, finish_steps, outcome, settings
 
 import envs
 from envs.errors import UserError
+from gcrl.aims import Aims
 from gcrl.finite import NotFinite
 from gcrl.policy import Policy
 from gcrl.practice import Practice
@@ -209,3 +210,33 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         ShortestPath(LatentGoals(2), landmarks=0)
     with pytest.raises(UserError, match=r"reward_range = \[0.0, 0.0\]; expected \[low, high\]"):
         ShortestPath(LatentGoals(2), reward_range=(0.0, 0.0))
+
+
+def test_a_run_from_pictures_films_the_subgoals(tmp_path: Path) -> None:
+    """The report's arrays hold, for each step of a filmed episode, the decoded picture of what was aimed at."""
+    folder = tmp_path / "run"
+    overrides = ["planner=shortest_path", "planner.landmarks=10", "planner.candidates=50", "planner.longest=1000", "planner.patience=2"]
+    practice = Practice(settings([*DOOR, *overrides, "practice.epochs=2", "practice.film_goals=2"], folder))
+    practice.run()
+    with np.load(folder / "evaluation.npz") as arrays:
+        frames, aims, goals = arrays["frames"], arrays["aims"], arrays["film_goal_images"]
+    assert aims.shape == frames.shape == (2, 11, 48, 48, 3)
+    representation, planner = practice.learner.representation, practice.learner.policy.planner
+    goal = representation.decode(representation.encode({"image": goals}))
+    landmarks = representation.decode(planner.state_dict()["nodes"])
+    known = np.concatenate([goal, landmarks]).astype(int)
+    away = np.abs(aims.reshape(-1, 1, 48, 48, 3).astype(int) - known).mean(axis=(2, 3, 4)).min(axis=1)
+    assert away.max() <= 1  # every aim is a landmark or the goal
+    assert (aims[:, -1] == aims[:, -2]).all()
+
+
+def test_aims_of_later_waves_belong_to_their_episodes() -> None:
+    policy = Policy(representation_of(3, pictures=False), Straight(), ("latent",), planner=Corner(corner=(0.5, 0.5, 0.5)))  # type: ignore[arg-type]
+    aims = Aims(Subgoals(policy), episodes=3, horizon=2)
+    for wave in range(2):
+        for step in range(2):
+            aims({"achieved_goal": np.zeros((2, 3), np.float32)}, np.full((2, 3), wave, np.float32), [], step)
+            aims.subgoals.at[:] = 1  # the goal itself from now on
+    assert np.array_equal(aims.latents[:, 0], np.full((3, 3), 0.5))
+    assert np.array_equal(aims.latents[:, 1, 0], [0, 0, 1])
+    assert aims.pictures() is None  # no decoder

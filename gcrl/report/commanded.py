@@ -82,14 +82,18 @@ def film_figure(run: RunRecord) -> str:
     try:
         marks = None if success is None or len(success) < count else [bool(mark >= REACHED) for mark in success[:count]]
         target = run.path / "videos" / "commanded_goals.mp4"
-        path = film(frames, goals, target, success=marks, figures=texts[:count] or None, views=run.arrays.get("views"))
+        views, aims = run.arrays.get("views"), run.arrays.get("aims")
+        path = film(frames, goals, target, success=marks, figures=texts[:count] or None, views=views, aims=aims)
     except UserError as error:
         run.notes.append(str(error))
         return ""
     figure = goal_figures(run)
     named = f" The number at the end is the {escape(figure[0])}." if figure else ""
+    subgoal = ", the subgoal that is aimed at (decoded)" if "aims" in run.arrays else ""
     whole = ", right the whole robot, which it does not see" if "views" in run.arrays else ""
-    caption = f"<figcaption>Commanded goals 1 to {count}: left the goal picture, then what the policy sees{whole}.{named}</figcaption>"
+    caption = (
+        f"<figcaption>Commanded goals 1 to {count}: left the goal picture{subgoal}, then what the policy sees{whole}.{named}</figcaption>"
+    )
     return f"<figure>{_moving(path, frames, goals)}{caption}</figure>"
 
 

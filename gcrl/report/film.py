@@ -1,4 +1,4 @@
-"""The film of commanded goals: the goal picture, what the policy sees, and the whole robot where the task has a camera for that."""
+"""The film of commanded goals: the goal picture, the subgoal aimed at, what the policy sees, and the whole robot where it is shown."""
 
 from __future__ import annotations
 
@@ -27,23 +27,25 @@ def film(
     figures: Sequence[str] | None = None,
     views: NDArray[np.uint8] | None = None,
     titles: Sequence[str] | None = None,
+    aims: NDArray[np.uint8] | None = None,
 ) -> Path:
     """Write the film of f commanded goals to `path` (.mp4) and return it; a GIF beside it where no video encoder is installed.
 
     frames: (f, T+1, H, W, 3) uint8, goals: (f, H, W, 3) uint8, both enlarged by whole factors, nearest neighbour.
-    views: (f, T+1, V, V, 3) uint8, other pictures of the same steps, shown as a third panel. success: (f,) colours the mark after
+    views: (f, T+1, V, V, 3) uint8, other pictures of the same steps, shown as the last panel. aims: (f, T+1, H, W, 3) uint8, the
+    subgoal of each step, shown beside the goal. success: (f,) colours the mark after
     each episode; figures: (f,) short texts beside it; titles: (f,) texts below the goal ("goal 1 of f"). Every episode takes
     T + 1 + HOLD frames at FPS. Raises `UserError` when the shapes do not fit each other.
     """
     path = Path(path)
     if frames.ndim != 5 or goals.ndim != 4 or len(frames) != len(goals) or frames.shape[2:] != goals.shape[1:] or not frames.size:
         raise UserError(f"cannot film frames {frames.shape} with goals {goals.shape}; expected (f, T+1, H, W, 3) and (f, H, W, 3)")
-    pages = _pages(frames, goals, success, figures, views, titles)
+    pages = _pages(frames, goals, success, figures, views, titles, aims)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         return _write_mp4(pages, path)
     except (ImportError, OSError, RuntimeError):
-        return _write_gif(_pages(frames, goals, success, figures, views, titles), path.with_suffix(".gif"))
+        return _write_gif(_pages(frames, goals, success, figures, views, titles, aims), path.with_suffix(".gif"))
 
 
 def enlarge(pictures: NDArray[np.uint8], height: int = _HEIGHT) -> NDArray[np.uint8]:
@@ -59,9 +61,12 @@ def _pages(
     figures: Sequence[str] | None,
     views: NDArray[np.uint8] | None,
     titles: Sequence[str] | None,
+    aims: NDArray[np.uint8] | None,
 ) -> Iterator[NDArray[np.uint8]]:
     for index, (seen, goal) in enumerate(zip(frames, goals, strict=True)):
-        panels = [seen] if views is None else [seen, views[index]]
+        panels = [
+            panel for panel in (None if aims is None else aims[index], seen, None if views is None else views[index]) if panel is not None
+        ]
         episode = [[panel[step] for panel in panels] for step in range(len(seen))]
         mark = None if success is None else bool(success[index])
         figure = "" if figures is None else figures[index]
