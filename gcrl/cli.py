@@ -113,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--goals", metavar="FILE", type=Path, help="a file of `gcrl goals` (default: the committed test goals)")
     added.add_argument("--split", metavar="NAME", default="test", help="which of its goals (default: test)")
     added.add_argument("--analogies", action="store_true", help="show the policy an example in another scene instead of the goal")
+    added.add_argument("--film", metavar="FILE.mp4", help="write a film of the first ten episodes, with the subgoals where the run plans")
     added.add_argument("--json", action="store_true", help="print one JSON object")
     added = verb("report", _report, "write report.html for one run, or a comparison of several")
     added.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="run folders")
@@ -203,7 +204,7 @@ def _evaluate(given: argparse.Namespace) -> int:
     _require_run(given.run)
     from gcrl.evaluate import evaluate_run
 
-    return _made(evaluate_run(given.run, given.episodes, given.split, given.goals, given.analogies), given.json)
+    return _made(evaluate_run(given.run, given.episodes, given.split, given.goals, given.analogies, given.film), given.json)
 
 
 def _report(given: argparse.Namespace) -> int:

@@ -22,10 +22,16 @@ from gcrl.statistics import mean_interval
 
 Success = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.bool_]]
 EXAMPLES = "train"  # the split of a set's file that says what the set is
+FILMED = 10  # episodes
 
 
 def evaluate_run(
-    path: str | Path, episodes: int | None = None, split: str = "test", goals: str | Path | None = None, analogies: bool = False
+    path: str | Path,
+    episodes: int | None = None,
+    split: str = "test",
+    goals: str | Path | None = None,
+    analogies: bool = False,
+    film: str | Path | None = None,
 ) -> dict[str, Any]:
     """Return {success_rate, success_rate_interval, distance, ..., episodes, goals, untrained} of a run on commanded goals.
 
@@ -40,6 +46,7 @@ def evaluate_run(
             ``fulfilled_at_start`` is the share of the starts that fulfil the goal already.
         analogies: do not show the policy its goal but an example of it in a scene that looks otherwise (`gcrl.analogies`); `untrained`
             is left out.
+        film: where to write a film of the first `FILMED` episodes (.mp4): goal, subgoal where the run plans, and what the arm does.
 
     Raises:
         UserError: no run, a damaged checkpoint, a number of episodes that the goals do not cover, goals that do not fit the run.
@@ -69,18 +76,37 @@ def evaluate_run(
         commanded = taken.goals.take(chosen)
         if analogies:
             as_set["shifts"] = shifts_for(run, envs[0], commanded, taken, starts)
-        result = evaluate(envs, run.policy, commanded, TEST_SEED, pictures=not known, seeds=starts, **as_set)
+        filmed = min(FILMED, count) if film is not None else 0
+        if filmed and not envs[0].capabilities.images:
+            raise UserError(f"--film {film}: this environment has no pictures; expected one with env.image_size above 0")
+        result = evaluate(envs, run.policy, commanded, TEST_SEED, film=filmed, pictures=bool(filmed) or not known, seeds=starts, **as_set)
+        written = {} if film is None else {"film": str(write_film(result, film, judged=known))}
         figures = result.summary() if known else photo_figures(run.policy, result)
         if goals is not None and known:
             figures = _beside_the_start(figures, result, as_set.get("success") or envs[0].success, bool(taken.where))
     finally:
         for env in envs:
             env.close()
-    details: dict[str, Any] = {"goals": split, "env_steps": run.env_steps, "updates": run.updates, "seed": run.settings.seed}
+    details: dict[str, Any] = {"goals": split, "env_steps": run.env_steps, "updates": run.updates, "seed": run.settings.seed, **written}
     details |= {"by_analogy": True} if analogies else {}
     if goals is not None:
         return {**figures, **details, "goal_file": str(goals), **({"where": dict(taken.where)} if taken.where else {})}
     return {**figures, **details, **({} if analogies else {"untrained": untrained(run.path)})}
+
+
+def write_film(result: Evaluation, path: str | Path, judged: bool = True) -> Path:
+    """Write the film of an evaluation's filmed episodes to `path` (.mp4; .gif beside it without an encoder) and return where it is.
+
+    judged: mark which goals were reached, which photos do not tell.
+    """
+    from gcrl.report.commanded import REACHED
+    from gcrl.report.film import film  # Pillow and the encoder are asked for here alone
+
+    assert result.frames is not None
+    assert result.goal_images is not None
+    count = len(result.frames)
+    reached = [bool(share >= REACHED) for share in result.success[:count]] if judged else None
+    return film(result.frames, result.goal_images[:count], path, success=reached, views=result.views, aims=result.aims)
 
 
 def _beside_the_start(figures: dict[str, Any], result: Evaluation, success: Success, as_set: bool) -> dict[str, Any]:

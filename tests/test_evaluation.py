@@ -22,6 +22,7 @@ from gcrl.evaluation import LAST_STEPS, evaluate
 from gcrl.goals import GoalFile, make_goals
 from gcrl.policy import Policy, as_goals
 from gcrl.practice import Practice
+from gcrl.report.film import HOLD
 from gcrl.rollout import RandomActions, ZeroActions, rollout
 from gcrl.run import load
 from goal_samplers.api import Goals
@@ -269,3 +270,14 @@ def test_goals_that_do_not_fit_the_run_are_one_line(runs: dict[str, Path], tmp_p
         with pytest.raises(SystemExit):
             cli.main(["evaluate", str(runs["push_state"]), "--goals", str(tmp_path / "blind.h5"), *more])
         assert expected in capsys.readouterr().err
+
+
+def test_an_evaluation_is_filmed_where_there_are_pictures(runs: dict[str, Path], tmp_path: Path) -> None:
+    import imageio.v3 as imageio
+
+    made = evaluate_run(runs["push"], episodes=2, film=tmp_path / "films" / "two.mp4")
+    assert made["film"] == str(tmp_path / "films" / "two.mp4")
+    video = imageio.imread(tmp_path / "films" / "two.mp4")
+    assert len(video) == 2 * (12 + 1 + HOLD)
+    with pytest.raises(UserError, match=r"--film none.mp4: this environment has no pictures; expected one with env.image_size above 0"):
+        evaluate_run(runs["push_state"], episodes=2, film="none.mp4")
