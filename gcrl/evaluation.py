@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ class Evaluation:
     success: (n,) share of the last five steps that fulfil the goal. figures: {name: (n,)} the task's figures, likewise.
     achieved: (n, T+1, g). desired: (n, g). Pictures are None without images: goal_images, start_images, final_images
     (n, H, W, 3); frames (f, T+1, H, W, 3) of the first f episodes; views, the same from the task's camera for people; aims, the
-    subgoals that were aimed at (f, T+1, H, W, 3), decoded, where there is a planner and a decoder.
+    subgoals that were aimed at (f, T+1, H, W, 3), decoded, where there is a planner and a decoder. plans: figures of `gcrl.plan_quality`,
+    where there is a planner.
     """
 
     success: NDArray[np.float64]
@@ -47,6 +48,7 @@ class Evaluation:
     frames: NDArray[np.uint8] | None = None
     views: NDArray[np.uint8] | None = None
     aims: NDArray[np.uint8] | None = None
+    plans: dict[str, float] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """Return {success_rate, success_rate_interval, <figure>, <figure>_interval, episodes} with 95 % intervals over episodes."""
@@ -55,6 +57,7 @@ class Evaluation:
         for name, values in self.figures.items():
             mean, low, high = mean_interval(values)
             summary |= {name: mean, f"{name}_interval": [low, high]}
+        summary |= {f"plan_{name}": value for name, value in self.plans.items()}
         return summary | {"episodes": len(self.success)}
 
     def pictures(self) -> dict[str, NDArray[Any]]:
@@ -131,10 +134,10 @@ def evaluate(
     if told is not None:
         goals = dataclasses.replace(goals, params=np.repeat(told[None], len(goals), axis=0))
     own = toward_goals(policy)
-    if film and isinstance(own, Subgoals):
-        own = Aims(own, min(film, len(goals)), env.horizon)
+    subgoals = own if isinstance(own, Subgoals) and kind == "policy" else None
+    aims = Aims(subgoals, min(film, len(goals)), env.horizon) if subgoals and film else None
     acts: dict[str, Act] = {
-        "policy": own,
+        "policy": aims or own,
         "random": RandomActions(env.action_space),
         "zero": ZeroActions(env.action_space),
     }
@@ -167,5 +170,6 @@ def evaluate(
         None if images is None else images[np.arange(len(images)), ends],
         None if images is None or film == 0 else images[:film],
         camera.views,
-        own.pictures() if isinstance(own, Aims) and kind == "policy" and images is not None else None,
+        aims.pictures() if aims and images is not None else None,
+        subgoals.quality.figures() if subgoals else {},
     )

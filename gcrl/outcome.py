@@ -38,6 +38,7 @@ def log_collection(folder: Path, env: TaskEnv, result: Result, request: Request)
         achieved = result.episodes.observations["achieved_goal"]
         rows = np.concatenate([achieved[index, : length + 1] for index, length in enumerate(result.episodes.lengths)])
         metrics |= named("achieved", env.coverage(rows))
+    metrics |= named("plans", result.plans)
     for name, evaluation in result.evaluations.items():
         metrics |= log_evaluation(folder, name, evaluation, request)
     return metrics
@@ -109,6 +110,7 @@ def finish(run: Practice) -> None:
         run.collector.send(request)
         with run.watch("final evaluation"):
             result = run.collector.receive()
+        run.warn_of_plans(result)
         run.stopped, evaluation = result.stopped, result.evaluations.pop("final", None)
         for name, measured in result.evaluations.items():
             log_evaluation(run.folder, name, measured, request)

@@ -25,6 +25,7 @@ from gcrl.interrupt import Interrupt
 from gcrl.learner import Learner
 from gcrl.metrics_log import MetricsLog
 from gcrl.outcome import finish, has_finished, log_collection, named
+from gcrl.plan_quality import fallback_warning
 from gcrl.practice_data import open_writer
 from gcrl.progress import Progress
 from gcrl.request import Request
@@ -79,6 +80,7 @@ class Practice:
         if needed:
             self.progress.say(f"will write about {needed / 1e6:.0f} MB to {self.folder}")
         self.started = time.perf_counter() - self.wall
+        self.warned_of_plans = False
 
     # one epoch ---------------------------------------------------------------------------------------------------------
 
@@ -144,7 +146,16 @@ class Practice:
                 self.learner.add(episodes, request.fits)
                 self.writer.append(episodes)
             self.env_steps += episodes.steps
+        self.warn_of_plans(result)
         return {"episodes": len(self.writer)} | log_collection(self.folder, self.learner.env, result, request)
+
+    def warn_of_plans(self, result: Result) -> None:
+        """Say once where most of an evaluation's plans were the commanded goal alone."""
+        figures = [evaluation.plans for evaluation in result.evaluations.values()]
+        warning = next(filter(None, (fallback_warning(self.learner.policy.planner, plans) for plans in figures)), "")
+        if warning and not self.warned_of_plans:
+            self.progress.say(warning)
+            self.warned_of_plans = True
 
     def next_request(self, epoch: int) -> Request:
         """Return the request for `epoch`, with goals that are proposed and weights that are taken now."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from envs.errors import UserError
 from gcrl.finite import raised_by, require_finite
+from gcrl.plan_quality import PlanQuality
 from gcrl.policy import Policy
 from gcrl.rollout import Act
 from goal_samplers.planners.api import PlanContext
@@ -37,12 +38,13 @@ class Subgoals:
         self.policy, self.explore = policy, explore
         self.plans = np.zeros((0, 1, policy.goal_space.dim), np.float32)
         self.at = self.since = np.zeros(0, np.int64)
+        self.quality = PlanQuality()
 
     def __call__(
         self, observations: Mapping[str, NDArray[Any]], goals: NDArray[np.float32], generators: Sequence[np.random.Generator], step: int
     ) -> NDArray[Any]:
         if step == 0:
-            self.plans = planned(self.policy, self.policy.encode(observations), goals)
+            self.plans = self.plan(self.policy.encode(observations), goals)
             self.at = self.since = np.zeros(len(goals), np.int64)
         elif self.plans.shape[1] > 1 or self.policy.planner.patience:
             self.move_on(self.policy.encode(observations), goals)
@@ -63,7 +65,15 @@ class Subgoals:
         moved = (there | late) & ~last
         self.at, self.since = self.at + moved, np.where(moved | late, 0, self.since)
         if planner.replan and late.any():
-            self.replace(late, planned(self.policy, latents[late], goals[late]))
+            self.replace(late, self.plan(latents[late], goals[late]))
+
+    def plan(self, latents: NDArray[np.float32], goals: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return plans (n, m, k) from latents (n, d) to goals (n, k), which `quality` takes in."""
+        plans = planned(self.policy, latents, goals)
+        value = getattr(self.policy.agent, "value", None) if getattr(self.policy.planner, "plans_by_value", False) else None
+        known = np.isfinite(goals).all(axis=1)  # rows without an episode have no goal
+        self.quality.add(latents[known], goals[known], plans[known], value)
+        return plans
 
     def distance(self, latents: NDArray[np.float32], wanted: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (n,) how far latents (n, d) are from subgoals (n, k), in what matters about them where goals are more than latents."""

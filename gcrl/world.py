@@ -19,7 +19,7 @@ from gcrl.policy import Policy
 from gcrl.request import EvaluationOrder, Request
 from gcrl.rollout import Act, Begin, RandomActions, rollout
 from gcrl.settings import Settings
-from gcrl.subgoals import toward_goals
+from gcrl.subgoals import Subgoals, toward_goals
 from goal_samplers.api import Goals
 from goal_samplers.imagined import imagined
 
@@ -29,7 +29,7 @@ class Result:
     """Episodes of a request, evaluations by name, the simulators' states (reset-free) and seconds spent.
 
     aborted: why a robot ended an episode early, once for each. stopped: the reason after which it was to stay still, so that what
-    is missing was not done.
+    is missing was not done. plans: figures of `gcrl.plan_quality` of what was practised, where a planner had a say.
     """
 
     episodes: Episodes | None
@@ -38,6 +38,7 @@ class Result:
     seconds: float
     aborted: tuple[str, ...] = ()
     stopped: str = ""
+    plans: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 class World:
@@ -55,19 +56,21 @@ class World:
         started = time.perf_counter()
         episodes, states = None, None
         aborted: tuple[str, ...] = ()
+        plans: dict[str, float] = {}
         stop = self.settings.practice.on_abort == "stop"
         self.policy.load_snapshot(request.snapshot)
         if request.goals is not None:
             if request.states is not None:
                 for env, state in zip(self.envs, request.states, strict=True):
                     env.set_state(state)
-            act = self.explorer(request.explore)
+            act = explorer = self.explorer(request.explore)
             if request.explore == "policy" and self.settings.practice.go_explore:
                 act = self.go_explore(act, request.goals)
             keep = lambda episode: bool(request.keep[episode])  # noqa: E731
             goals, begin = self.into_scenes(request.goals, request.seeds)
             episodes = rollout(self.envs, act, goals, request.seeds, keep, stop_on_abort=stop, begin=begin)
             aborted = episodes.aborted
+            plans = explorer.quality.figures() if isinstance(explorer, Subgoals) else {}
             episodes.epoch, episodes.provenance = request.epoch, "practice" if request.explore == "policy" else "random"
             if self.settings.practice.reset_every != 1 and self.envs[0].capabilities.state:
                 states = [env.get_state() for env in self.envs]  # before evaluations, which move everything
@@ -77,7 +80,8 @@ class World:
                 evaluations[order.name] = self.evaluate(order, request.snapshot)
         except Aborted as reason:
             aborted += (str(reason),)
-        return Result(episodes, evaluations, states, time.perf_counter() - started, aborted, aborted[0] if aborted and stop else "")
+        stopped = aborted[0] if aborted and stop else ""
+        return Result(episodes, evaluations, states, time.perf_counter() - started, aborted, stopped, plans)
 
     def explorer(self, explore: str) -> Act:
         """Return how to act: toward the goals, at random, or toward where the episode starts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import envs
 from envs.errors import UserError
 from gcrl.aims import Aims
 from gcrl.finite import NotFinite
+from gcrl.metrics_log import read_metrics
+from gcrl.plan_quality import PlanQuality, fallback_warning
 from gcrl.policy import Policy
 from gcrl.practice import Practice
 from gcrl.subgoals import Subgoals, planned
@@ -240,3 +243,56 @@ def test_aims_of_later_waves_belong_to_their_episodes() -> None:
     assert np.array_equal(aims.latents[:, 0], np.full((3, 3), 0.5))
     assert np.array_equal(aims.latents[:, 1, 0], [0, 0, 1])
     assert aims.pictures() is None  # no decoder
+
+
+# how good plans are --------------------------------------------------------------------------------------------------------------
+
+
+@given(counts=st.lists(st.integers(0, 4), min_size=1, max_size=6), seed=st.integers(0, 99))
+def test_the_figures_of_plans_are_those_of_their_subgoals(counts: list[int], seed: int) -> None:
+    """Plans of known numbers of subgoals, the last one a known way from the goal; pieces are valued once each, up to the goal."""
+    generator = np.random.default_rng(seed)
+    starts, goals = (generator.normal(size=(len(counts), 3)).astype(np.float32) for _ in range(2))
+    plans = np.repeat(goals[:, None], 5, axis=1)
+    for plan, count in zip(plans, counts, strict=True):
+        plan[:count] += generator.normal(size=(count, 3)).astype(np.float32) + 1
+    valued: list[np.ndarray] = []
+
+    def value(latents: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        valued.append(np.stack([latents, ends], axis=1))
+        return -np.linalg.norm(latents - ends, axis=1)
+
+    quality = PlanQuality()
+    assert quality.figures() == {}
+    quality.add(starts, goals, plans, value)
+    figures, some = quality.figures(), [index for index, count in enumerate(counts) if count]
+    assert figures["direct"] == pytest.approx(1 - len(some) / len(counts))
+    assert figures["subgoals"] == pytest.approx(np.mean(counts))
+    assert ("last_distance" in figures) == bool(some)
+    if some:
+        away = [np.linalg.norm(plans[index, counts[index] - 1] - goals[index]) for index in some]
+        assert figures["last_distance"] == pytest.approx(np.mean(away), rel=1e-5)
+        pieces = [
+            (start, end)
+            for index in some
+            for start, end in zip([starts[index], *plans[index, : counts[index]]], plans[index, : counts[index] + 1], strict=True)
+        ]
+        assert len(valued[0]) == len(pieces)
+        lengths = [np.linalg.norm(start - end) for start, end in pieces]
+        assert (-figures["value_high"], -figures["value_low"]) == pytest.approx((min(lengths), max(lengths)), rel=1e-5)
+
+
+def test_plans_that_are_mostly_the_goal_alone_are_warned_of() -> None:
+    assert fallback_warning(Corner(), {"direct": 0.5}) == ""
+    assert fallback_warning(Corner(), {}) == ""
+    assert fallback_warning(Corner(), {"direct": 0.8}).startswith("warning: planner Corner fell back to the commanded goal in 80% of")
+
+
+def test_a_run_whose_planner_finds_no_way_says_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A single landmark leads nowhere: every plan is the goal alone."""
+    practice = Practice(settings([*PLANNED, "planner.landmarks=1"], tmp_path / "run"))
+    practice.run()
+    assert capsys.readouterr().err.count("warning: planner ShortestPath fell back to the commanded goal in 100% of") == 1
+    summary = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert (summary["plan_direct"], summary["plan_subgoals"]) == (1.0, 0.0)
+    assert {row["plans/direct"] for row in read_metrics(tmp_path / "run") if "plans/direct" in row} == {1.0}
