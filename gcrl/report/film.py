@@ -64,18 +64,16 @@ def _pages(
     aims: NDArray[np.uint8] | None,
 ) -> Iterator[NDArray[np.uint8]]:
     for index, (seen, goal) in enumerate(zip(frames, goals, strict=True)):
-        panels = [
-            panel for panel in (None if aims is None else aims[index], seen, None if views is None else views[index]) if panel is not None
-        ]
+        panels = [pictures[index] for pictures in (aims, frames, views) if pictures is not None]
         episode = [[panel[step] for panel in panels] for step in range(len(seen))]
         mark = None if success is None else bool(success[index])
         figure = "" if figures is None else figures[index]
         title = f"goal {index + 1} of {len(goals)}" if titles is None else titles[index]
-        last = len(episode) - 1
+        left, last = [title] if aims is None else [title, "subgoal"], len(episode) - 1
         for step, frame in enumerate(episode):
-            yield _page(goal, frame, title, f"step {step}", _INK)
+            yield _page(goal, frame, [*left, f"step {step}"], _INK)
         ending = {None: "", True: "reached", False: "missed"}[mark]
-        page = _page(goal, episode[-1], title, "  ".join(t for t in (ending, figure) if t) or f"step {last}", _colour(mark))
+        page = _page(goal, episode[-1], [*left, "  ".join(t for t in (ending, figure) if t) or f"step {last}"], _colour(mark))
         for _ in range(HOLD):
             yield page
 
@@ -85,8 +83,9 @@ def _colour(mark: bool | None) -> tuple[int, int, int]:
 
 
 def _page(
-    goal: NDArray[np.uint8], panels: Sequence[NDArray[np.uint8]], left: str, right: str, colour: tuple[int, int, int]
+    goal: NDArray[np.uint8], panels: Sequence[NDArray[np.uint8]], texts: Sequence[str], colour: tuple[int, int, int]
 ) -> NDArray[np.uint8]:
+    """Return goal and panels side by side with a text below each of the first ones, the last text in `colour`."""
     from PIL import Image, ImageDraw, ImageFont
 
     goal = enlarge(goal)
@@ -100,8 +99,9 @@ def _page(
         image.paste(fitted, (_MARGIN + index * (width + _MARGIN), _MARGIN))
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(size=14)
-    draw.text((_MARGIN, height + _MARGIN + 5), left, fill=_INK, font=font)
-    draw.text((2 * _MARGIN + width, height + _MARGIN + 5), right, fill=colour, font=font)
+    for index, text in enumerate(texts):
+        fill = colour if index == len(texts) - 1 else _INK
+        draw.text((_MARGIN + index * (width + _MARGIN), height + _MARGIN + 5), text, fill=fill, font=font)
     return np.asarray(image)
 
 
