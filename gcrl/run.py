@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from gcrl.config import read_settings
 from gcrl.data import Reader
 from gcrl.parts import build_env, build_policy, inference_settings
 from gcrl.run_folder import checkpoint_of
+from gcrl.subgoals import toward_goals
 
 
 class Run:
@@ -66,7 +69,7 @@ class Run:
         return np.asarray(self.policy.goal_space.points(self.representation.encode({key: goal[None]}))[0], np.float32)
 
     def act(self, observation: NDArray[Any] | dict[str, Any], goal: NDArray[Any]) -> NDArray[Any]:
-        """Return the deterministic action (a,) for an observation toward a goal.
+        """Return the deterministic action (a,) for an observation toward a goal, whatever planner the run has: see `toward`.
 
         Args:
             observation: the environment's observation dict, or the picture (H, W, 3) alone where the policy looks at nothing else.
@@ -75,14 +78,25 @@ class Run:
         Raises:
             UserError: the policy needs more than a picture, or the goal has another shape.
         """
+        action: NDArray[Any] = self.policy.act(self._batch(observation), self.encode_goal(goal)[None])[0]
+        return action
+
+    def toward(self, goal: NDArray[Any]) -> Callable[[NDArray[Any] | dict[str, Any]], NDArray[Any]]:
+        """Return what acts through one episode toward a goal, by the subgoals of the run's planner if it has one.
+
+        It is called with one observation after another, as `act` takes them, and returns the action (a,) for each.
+        """
+        act, told, steps = toward_goals(self.policy), self.encode_goal(goal)[None], itertools.count()
+        return lambda observation: np.asarray(act(self._batch(observation), told, [], next(steps))[0])
+
+    def _batch(self, observation: NDArray[Any] | dict[str, Any]) -> dict[str, NDArray[Any]]:
+        """Return an observation as a batch of one; raise `UserError` where the policy looks at more than a picture that comes alone."""
         if not isinstance(observation, dict):
             missing = [name for name in self.policy.inputs if name != "latent"]
             if missing:
                 raise UserError(f"this policy also looks at {', '.join(missing)}; expected the environment's observation dict")
             observation = {self.representation.keys[0]: observation}
-        batch = {key: np.asarray(value)[None] for key, value in observation.items()}
-        action: NDArray[Any] = self.policy.act(batch, self.encode_goal(goal)[None])[0]
-        return action
+        return {key: np.asarray(value)[None] for key, value in observation.items()}
 
 
 def load(path: str | Path) -> Run:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from run_cases import BITFLIP, DOOR, differences, finish_steps, outcome, settings
 
 import envs
+import gcrl
 from envs.errors import UserError
 from gcrl.aims import Aims
 from gcrl.finite import NotFinite
@@ -296,3 +297,17 @@ def test_a_run_whose_planner_finds_no_way_says_so_once(tmp_path: Path, capsys: p
     summary = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert (summary["plan_direct"], summary["plan_subgoals"]) == (1.0, 0.0)
     assert {row["plans/direct"] for row in read_metrics(tmp_path / "run") if "plans/direct" in row} == {1.0}
+
+
+def test_a_loaded_run_acts_through_an_episode_by_its_subgoals(tmp_path: Path) -> None:
+    finish_steps(Practice(settings([*BITFLIP, "practice.epochs=1"], tmp_path / "run")))
+    run = gcrl.load(tmp_path / "run")
+    goal, states = np.ones(5, np.float32), np.eye(5, dtype=np.float32)
+    observations = [{"observation": state, "achieved_goal": state} for state in states]
+    direct = run.toward(goal)
+    assert [int(direct(seen)) for seen in observations] == [int(run.act(seen, goal)) for seen in observations]
+    run.policy.planner = Corner(reach=0.1, corner=tuple(states[1]))  # type: ignore[assignment]
+    planned_, corner = run.toward(goal), states[1]
+    given = [int(planned_(seen)) for seen in observations]
+    assert given[0] == int(run.act(observations[0], corner))
+    assert given[1:] == [int(run.act(seen, goal)) for seen in observations[1:]]  # the second observation is the subgoal itself
