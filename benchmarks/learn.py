@@ -52,8 +52,6 @@ def measure(folder: Path, overrides: list[str], wall: float) -> dict[str, Any]:
     if "offline" in evaluation:  # what the dataset alone came to, on the same test goals
         result["offline"] = evaluation["offline"]
         result["online_change"] = evaluation["success_rate"] - evaluation["offline"]["success_rate"]
-        online = [point["success_rate"] for point in curve if point["env_steps"] > 0]
-        result |= {"lowest_online": min(online)} if online else {}
     run = load(folder)
     env = run.environment()
     if hasattr(env, "coverage"):

@@ -212,11 +212,31 @@ def samplers(found: dict[str, Any]) -> Lines:
     ]
 
 
+def planners(found: dict[str, Any]) -> Lines:
+    """Milliseconds that a plan takes, for one episode and for several at once."""
+    at_once, by_name = sorted({row["episodes"] for row in found["rows"]}), dict[str, dict[int, dict[str, Any]]]()
+    for row in found["rows"]:
+        by_name.setdefault(row["planner"], {})[row["episodes"]] = row
+    rows = []
+    for name, of in by_name.items():
+        cells = [f"{of[n]['ms']:.1f} ({of[n]['low_ms']:.1f} to {of[n]['high_ms']:.1f})" for n in at_once]
+        rows.append([name, *cells, verdict(of[at_once[0]]["ms"], found["required_ms"], False)])
+    return [
+        "## Planners",
+        "",
+        f"A plan in a latent space of {found['latent']} dimensions, values of GCIVL with 256 x 256 units; PTP: 8 subgoals,",
+        f"1,024 candidates, 5 iterations. CPU time of one thread, medians (with quartiles). Load of the machine at the start: {found['load']:.1f}.",
+        "",
+        *table(["planner", *(f"{n} at once, ms" for n in at_once), "wanted of one"], rows),
+    ]
+
+
 SECTIONS: dict[str, Callable[[dict[str, Any]], Lines]] = {
     "env": environments,
     "update": updates,
     "replay": replay,
     "sampler": samplers,
+    "planner": planners,
     "end_to_end": end_to_end,
     "dataset": datasets,
     "collect": collecting,

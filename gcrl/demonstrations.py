@@ -64,6 +64,12 @@ def check_demonstrations(settings: Settings, offline: Replay | None) -> None:
         return
     if settings.offline_share == 0 and not settings.offline_updates:
         raise UserError(f"agent.bc_weight={weight:g} with offline_share=0 clones nothing; expected a share of each minibatch such as 0.125")
+    for part in ("sampler", "random"):
+        if fraction := settings.relabel.get(part, 0.0):
+            raise UserError(
+                f"relabel.{part}={fraction:g} with agent.bc_weight={weight:g} would clone actions for goals that they did not lead to; "
+                "expected relabel=her or relabel=future"
+            )
     rollout = settings.relabel.get("rollout", 0.0)
     if rollout and offline.goal_records.goalless:
         # Such rows are learnt for frames drawn at random, which the actions were no demonstration of.

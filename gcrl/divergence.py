@@ -14,18 +14,29 @@ TURNED = {"lr": "a lower agent.lr", "tau": "a lower agent.tau", "discount": "a l
 TURNED |= {"reward_range": "agent.reward_range=[LOW,HIGH]", "layer_norm": "agent.layer_norm=true"}
 
 
+def judged(metrics: Mapping[str, float]) -> bool:
+    """Return whether `metrics` of an update say what `diverging` looks at."""
+    return any(name in metrics for name in VALUES)
+
+
 def diverging(agent: Any, metrics: Mapping[str, float], largest_reward: float, update: int) -> str:
     """Return what to say of an agent whose values lie far outside of what its rewards can sum to, "" where they do not.
 
     Values of rewards within ±r lie within ±r/(1 - γ). metrics: those of one update. largest_reward: the largest |reward| that was seen.
-    An entropy bonus (`SAC`) counts as reward. What is not finite is not judged here: it ends the run.
+    An entropy bonus (`SAC`) counts as reward. Values that are no sums of rewards (CRL, QRL) are measured against the agent's own
+    ``largest_value``. What is not finite is not judged here: it ends the run.
     """
     found = {name: metrics[name] for name in VALUES if name in metrics}
-    discount = getattr(agent, "discount", None)
-    if not found or discount is None:
+    discount, own = getattr(agent, "discount", None), getattr(agent, "largest_value", None)
+    if not found or (discount is None and own is None):
         return ""
-    bonus = abs(metrics.get("agent/temperature", 0.0) * metrics.get("agent/entropy", 0.0))
-    most = (largest_reward + bonus) / (1.0 - discount)
+    if own is None:
+        assert discount is not None
+        bonus = abs(metrics.get("agent/temperature", 0.0) * metrics.get("agent/entropy", 0.0))
+        most = (largest_reward + bonus) / (1.0 - discount)
+        bound = f"rewards of up to ±{largest_reward:.3g} with discount {discount:g} sum to ±{most:.3g} at most"
+    else:
+        most, bound = own, f"such values stay within ±{own:.3g}"
     name, value = max(found.items(), key=lambda item: abs(item[1]))
     if not math.isfinite(value) or abs(value) <= MARGIN * max(most, SMALLEST):
         return ""
@@ -33,5 +44,5 @@ def diverging(agent: Any, metrics: Mapping[str, float], largest_reward: float, u
     turn = ", ".join(text for option, text in TURNED.items() if option in offered)
     return (
         f"warning: agent {type(agent).__name__} may be diverging: {name.removeprefix('agent/')} is {value:.3g} at update {update}, but "
-        f"rewards of up to ±{largest_reward:.3g} with discount {discount:g} sum to ±{most:.3g} at most; try {turn}"
+        f"{bound}; try {turn}"
     )

@@ -14,7 +14,7 @@ from envs.api import GoalSet, TaskEnv
 from envs.errors import UserError
 from gcrl.batches import Batches
 from gcrl.demonstrations import DemoResets, check_demonstrations
-from gcrl.divergence import diverging
+from gcrl.divergence import diverging, judged
 from gcrl.episodes import Episodes, share_reached
 from gcrl.finite import NotFinite, raised_by, require_finite
 from gcrl.frame_goals import frames_as_goals, without_rows
@@ -26,6 +26,7 @@ from gcrl.parts import (
     build_policy,
     build_replay,
     build_reward,
+    require_actor_goals,
     require_fixed_latents,
     require_relabel,
     require_values,
@@ -56,7 +57,8 @@ class Learner:
         self.env: TaskEnv = build_env(settings)
         self.policy = build_policy(settings, self.env)
         self.agent, self.representation = self.policy.agent, self.policy.representation
-        require_relabel(self.agent, settings.relabel)
+        require_relabel(self.agent, settings.relabel, settings.actor_goals)
+        require_actor_goals(self.agent, settings.actor_goals)
         require_fixed_latents(settings, self.policy)
         self.sampler = build_goal_sampler(settings, self.representation)
         for part, what in ((self.sampler, "goal sampler"), (self.policy.planner, "planner")):
@@ -254,7 +256,7 @@ class Learner:
         told = self.policy.goal_space.dim - width  # numbers beside the latent, which are in proportion already
         goals_mean, goals_scale = np.pad(latents.mean(0), (0, told)), np.pad(latent_scale, (0, told), constant_values=1.0)
         self.agent.set_normalizer(inputs.mean(0), np.concatenate(scales).astype(np.float32), goals_mean, goals_scale)
-        if self.settings.relabel.get("sampler", 0) > 0 or told:
+        if any(mix.get("sampler", 0) > 0 for mix in (self.settings.relabel, self.settings.actor_goals)) or told:
             pool = self.propose(self.practice.pool_size, epoch)
             self.replay.set_goal_pool(pool)
             for replay in self.offline_replays:
@@ -292,7 +294,8 @@ class Learner:
                 if not warning and (warning := diverging(self.agent, metrics, self.batches.largest_reward, self.updates)):
                     warn(warning)
         if n:
-            metrics["agent/diverging"] = float(bool(warning))
+            if judged(metrics):
+                metrics["agent/diverging"] = float(bool(warning))
             for key, weights in self.agent.actor_state().items():
                 require_finite(f"{key} of {name} (update {self.updates})", weights)
         return metrics
@@ -355,8 +358,12 @@ class Learner:
             self.dataset.store(self.representation, self.fits)
 
     def start_from(self, state: Mapping[str, Any]) -> None:
-        """Take over representation and agent of another run's checkpoint. Raises `UserError` where they do not fit."""
-        self.agent.load_state_dict(state["agent"])
+        """Take over representation and networks of another run's checkpoint: optimisers begin anew, and so do random numbers, by the seed.
+
+        Raises `UserError` where they do not fit.
+        """
+        learnt = {name: part for name, part in state["agent"].items() if name in ("networks", "normalizer")}
+        self.agent.load_state_dict({**self.agent.state_dict(), **learnt} if learnt else state["agent"])
         self.representation.load_state_dict(state["representation"])
         self.fitted, self.fits = state["fitted"], state["fits"]
         if self.offline is not None and self.fitted:

@@ -34,7 +34,8 @@ class Offline:
 
     episodes: (e,) indices in the file of those in `train`, which lie there in this order, one behind the other from row 0.
     digest: a name of the file's contents; part: one of which episodes are held out. folder: the run's, where latents are kept.
-    stored: the fit of the representation whose latents lie there; -1: none that is known of.
+    stored: the fit of the representation whose latents lie there; -1: none that is known of. differs: in which of the environment's
+    arguments the dataset's differs from the run's; "": in none.
     """
 
     train: Replay
@@ -44,6 +45,7 @@ class Offline:
     part: str
     folder: Path
     stored: int = -1
+    differs: str = ""
 
     def replays(self) -> list[Replay]:
         """Return both, or the one that there is."""
@@ -82,7 +84,8 @@ def load_offline(settings: Settings, env: TaskEnv, policy: Policy) -> Offline:
             raise UserError(f"dataset={path} has all its {len(reader)} episodes in the split 'valid'; expected some to learn from")
         read = functools.partial(_read, reader, settings, env, policy)
         part = f" {settings.offline_validation} {settings.seed}"
-        offline = Offline(read(train), train, read(valid) if len(valid) else None, digest(path), part, Path(settings.run_dir))
+        folder, differs = Path(settings.run_dir), differing(reader.header, settings)
+        offline = Offline(read(train), train, read(valid) if len(valid) else None, digest(path), part, folder, differs=differs)
     if settings.relabel.get("rollout") == 1 and not offline.train.goal_records.known.any():
         raise UserError(f"dataset={path} lacks goals, and relabel.rollout=1 learns for no others; expected another mix, as relabel=future")
     return offline
@@ -124,6 +127,16 @@ def check_same(path: Path, header: Header, env_id: str, env: TaskEnv) -> None:
         if mine.get(name) != theirs.get(name):
             has = f"has {name} {theirs[name]}" if name in theirs else f"lacks {name}"
             raise UserError(f"dataset={path} {has}; expected {mine.get(name, f'no {name}')}, as in this run's environment")
+
+
+def differing(header: Header, settings: Settings) -> str:
+    """Return "env.camera=top instead of env.camera=None, ..." for the arguments of one environment that another dataset was made with.
+
+    The horizon is left out: how long episodes are changes nothing about their steps.
+    """
+    mine, theirs = settings.env_arguments, header.env_arguments
+    names = [name for name in mine if name != "horizon" and name in theirs and theirs[name] != mine[name]]
+    return ", ".join(f"env.{name}={theirs[name]} instead of {mine[name]}" for name in names)
 
 
 def digest(path: str | Path) -> str:

@@ -91,15 +91,27 @@ def build_relabel(given: Mapping[str, float], name: str = "relabel") -> Relabel:
     return Relabel(**({fraction: 0.0 for fraction in known} | dict(given)), name=name)
 
 
-def require_relabel(agent: Agent, relabel: Mapping[str, float]) -> None:
+def require_relabel(agent: Agent, relabel: Mapping[str, float], actor_goals: Mapping[str, float]) -> None:
     """Raise `UserError` where goals are relabelled in a way that an agent which says what it needs (``relabels``) cannot learn from."""
     suits = getattr(agent, "relabels", None)
-    for part, fraction in relabel.items():
+    of_actor = bool(actor_goals) and getattr(agent, "policy_alone", False)
+    mix, group = (actor_goals, "actor_goals") if of_actor else (relabel, "relabel")
+    for part, fraction in mix.items():
         if suits is not None and fraction and part not in (*suits, "discount"):
             raise UserError(
-                f"agent {type(agent).__name__} cannot learn from relabel.{part}={fraction:g}: its values are of other goals than that; "
-                f"expected a relabelling of {' or '.join(suits)} goals alone, as with relabel={suits[0]}"
+                f"agent {type(agent).__name__} cannot learn from {group}.{part}={fraction:g}; expected {' or '.join(suits)} goals alone, "
+                f"as with relabel={suits[0]}"
             )
+
+
+def require_actor_goals(agent: Agent, actor_goals: Mapping[str, float]) -> None:
+    """Raise `UserError` for goals of actors alone where the agent's policy follows its critics for the batch's goals and no others."""
+    if actor_goals and not getattr(agent, "actor_goals", True):
+        given = " ".join(f"actor_goals.{part}={fraction:g}" for part, fraction in actor_goals.items())
+        raise UserError(
+            f"{given}: agent {type(agent).__name__} improves its policy for the goals of its values, not for others; expected actor_goals "
+            "with an agent such as iql, gciql, gcivl or awac"
+        )
 
 
 def require_fixed_latents(settings: Settings, policy: Policy) -> None:

@@ -29,7 +29,7 @@ from gcrl.plan_quality import fallback_warning
 from gcrl.practice_data import open_writer
 from gcrl.progress import Progress
 from gcrl.request import Request
-from gcrl.run_folder import checkpoint_of, refuse_used, start_folder
+from gcrl.run_folder import checkpoint_of, refuse_used, require_alike, start_folder
 from gcrl.schedule import check_schedule, offline_epochs, refit_due, request_of, total_epochs, updates_of, warmup_epochs
 from gcrl.settings import Settings
 from gcrl.stopwatch import Stopwatch
@@ -55,6 +55,7 @@ class Practice:
         state = checkpoint.load(self.folder / "checkpoint") if saved else None
         if not resume and settings.init_from:
             start = Path(settings.init_from)
+            require_alike(settings, start)
             with checkpoint_of(start):
                 self.learner.start_from(checkpoint.load(start / "checkpoint")["learner"])
         if state is None:
@@ -79,6 +80,8 @@ class Practice:
         self.interrupt = Interrupt("stopping after this epoch, with a checkpoint and a report", self.progress.say)
         if needed:
             self.progress.say(f"will write about {needed / 1e6:.0f} MB to {self.folder}")
+        if self.learner.dataset and self.learner.dataset.differs:
+            self.progress.say(f"note: dataset={settings.dataset} was made with {self.learner.dataset.differs}")
         self.started = time.perf_counter() - self.wall
         self.warned_of_plans = False
 

@@ -45,7 +45,7 @@ class Relabel:
     ) -> None:
         if not isinstance(discount, int | float) or not 0 <= discount < 1:
             raise UserError(f"{name}.discount={discount!r}; expected at least 0 and less than 1")
-        self.discount = discount
+        self.discount, self.name = discount, name
         self.fractions = {"rollout": rollout, "future": future, "final": final, "next": next, "geometric": geometric, "random": random}
         self.fractions |= {"sampler": sampler}
         for part, fraction in self.fractions.items():
@@ -97,7 +97,7 @@ class Relabel:
         if sampler.stop > sampler.start:
             pool = replay.pool
             if pool is None or pool.achieved is None:
-                raise UserError(f"relabel.sampler={self.fractions['sampler']:g} needs sampler goals, but replay's pool was not set yet")
+                raise UserError(f"{self.name}.sampler={self.fractions['sampler']:g} needs sampler goals, but replay's pool was not set yet")
             chosen = generator.integers(0, len(pool), size=sampler.stop - sampler.start)
             params[sampler], sources[sampler] = pool.params.take(chosen, axis=0), pool.rows.take(chosen)
             achieved[sampler] = pool.achieved.take(chosen, axis=0)

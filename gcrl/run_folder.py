@@ -11,7 +11,7 @@ from pathlib import Path
 
 from envs.api import TaskEnv
 from envs.errors import UserError
-from gcrl.config import write_settings
+from gcrl.config import read_settings, write_settings
 from gcrl.practice_data import require_space
 from gcrl.settings import Settings
 from gcrl.system import write_system
@@ -23,6 +23,16 @@ def refuse_used(folder: Path) -> None:
         raise UserError(f"run_dir={folder} already holds a run; `gcrl resume {folder}` goes on, or choose another run_dir")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"run_dir={folder} is a file; expected a new folder")
+
+
+def require_alike(settings: Settings, start: Path) -> None:
+    """Raise `UserError` where the run in folder `start` has another agent, or another environment, than `settings` names."""
+    if not (start / "config.yaml").exists():
+        raise UserError(f"init_from={start} is not a run folder: it has no config.yaml; expected one that `gcrl practice` made")
+    other = read_settings(start / "config.yaml")
+    for name, has, wanted in (("agent", other.agent.target, settings.agent.target), ("env.id", other.env_id, settings.env_id)):
+        if has != wanted:
+            raise UserError(f"init_from={start} has {name}={has}; expected {wanted}, as in this run")
 
 
 def start_folder(folder: Path, settings: Settings, env: TaskEnv) -> int:

@@ -76,6 +76,13 @@ def check_schedule(settings: Settings, env: TaskEnv) -> None:
         raise UserError(f"practice.go_explore={settings.practice.go_explore}; expected a share between 0 and 1")
     if not 0 <= settings.offline_share <= 1:
         raise UserError(f"offline_share={settings.offline_share}; expected a share between 0 and 1")
+    if settings.dataset and not settings.offline_updates and not settings.offline_share and not practice.demo_resets:
+        raise UserError(f"dataset={settings.dataset} with offline_share=0 and offline_updates=0 is not learnt from; expected one above 0")
+    rows = settings.agent.arguments.get("batch_size", 0)
+    if settings.dataset and settings.offline_share and rows and not round(rows * settings.offline_share):
+        raise UserError(
+            f"offline_share={settings.offline_share:g} of agent.batch_size={rows} rows is none; expected at least {1 / rows:.2g}, or 0"
+        )
     if not 0 <= settings.offline_validation < 1:
         raise UserError(f"offline_validation={settings.offline_validation}; expected a share of at least 0 and less than 1")
     if practice.on_abort not in ON_ABORT:

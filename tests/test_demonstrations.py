@@ -181,6 +181,10 @@ def test_what_cannot_be_demonstrated_is_refused_in_one_line(demos: Path, tmp_pat
         ([given, "agent.q_filter=perhaps"], "agent.q_filter"),
         ([given, "agent=iql", "agent.bc_weight=1"], "unknown key 'agent.bc_weight' for gcrl.agents.iql:IQL"),
         ([given, "agent.bc_weight=1", "offline_share=0"], "offline_share=0 clones nothing"),
+        (
+            [given, "agent.bc_weight=1", "relabel=mix"],
+            "relabel.sampler=0.4 with agent.bc_weight=1 would clone actions for goals that they did",
+        ),
         ([given, "practice.demo_resets=0.5", "practice.reset_every=0"], "practice.reset_every=0, which never resets"),
         ([f"dataset={stateless}", "practice.demo_resets=0.5"], "has no states; expected a dataset made with gcrl collect ... states=true"),
         ([f"dataset={goalless}", "agent.bc_weight=1"], "has episodes without a goal, and relabel.rollout=0.2"),

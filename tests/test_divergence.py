@@ -44,6 +44,17 @@ def test_an_entropy_bonus_counts_as_reward_and_agents_without_values_are_not_jud
     assert diverging(small("gcbc"), {"agent/actor_loss": 1e9}, 1.0, 1) == ""
 
 
+def test_values_that_are_no_sums_of_rewards_are_judged_by_the_agent() -> None:
+    for kind, honest in (("crl", 25.0), ("qrl", 700.0)):
+        agent = small(kind)
+        name = "q_max" if kind == "crl" else "v_min"
+        assert name in agent.update(batch_of(kind, np.random.default_rng(0)))
+        assert diverging(agent, {f"agent/{name}": honest}, 0.0, 1) == ""
+        said = diverging(agent, {f"agent/{name}": -1e5}, 0.0, 9)
+        assert f"{name} is -1e+05 at update 9, but such values stay within ±" in said
+        assert "try a lower agent.lr" in said
+
+
 def test_every_agent_that_learns_from_rewards_shows_the_range_of_its_values() -> None:
     for kind in ("sac", "td3", "awac", "iql", "ivl", "dqn"):
         metrics = small(kind).update(batch_of(kind, np.random.default_rng(0)))

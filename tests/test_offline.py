@@ -95,7 +95,18 @@ def test_a_run_may_start_with_the_networks_of_another(undisturbed: Path, tmp_pat
     run = Practice(settings(DOOR, tmp_path / "run", *OFFLINE, f"init_from={undisturbed}"))
     other = load(undisturbed)
     assert all(np.array_equal(value, other.agent.actor_state()[name]) for name, value in run.learner.agent.actor_state().items())
+    state = run.learner.agent.state_dict()
+    assert state["updates"] == 0
+    assert not any(state["optimizers"].values())  # they begin anew, and noise is by this run's seed
+    assert not np.array_equal(state["generator"], other.agent.state_dict()["generator"])
     run.close()
+
+
+def test_a_dataset_of_an_environment_with_other_arguments_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "top.h5"
+    collect(["env=door", "env.image_size=48", "env.horizon=10", "env.camera=top", "policy=random", "episodes=3", f"out={data}"])
+    Practice(settings(DOOR, tmp_path / "run", *OFFLINE, f"dataset={data}")).close()
+    assert f"note: dataset={data} was made with env.camera=top instead of None" in capsys.readouterr().err
 
 
 @given(strategies.integers(0, 5000), strategies.integers(1, 900), strategies.integers(1, 20))
@@ -120,7 +131,10 @@ def test_what_cannot_be_learnt_from_is_refused_in_one_line(doors: Path, undistur
         ),
         (["offline_updates=10"], "offline_updates=10 need something to learn from; expected dataset=FILE"),
         ([f"dataset={doors}", "actor_goals.later=1"], "unknown actor_goals fraction 'later'"),
-        ([f"init_from={undisturbed}", "agent=td3", "agent.hidden=[16,16]"], "TD3"),
+        ([f"init_from={undisturbed}", "agent=td3", "agent.hidden=[16,16]"], "has agent=gcrl.agents.sac:SAC; expected gcrl.agents.td3:TD3"),
+        ([f"init_from={doors.parent}"], "is not a run folder: it has no config.yaml"),
+        ([f"dataset={doors}", "offline_share=0", "offline_updates=0"], "offline_share=0 and offline_updates=0 is not learnt from"),
+        ([f"dataset={doors}", "offline_share=0.01"], r"offline_share=0.01 of agent.batch_size=32 rows is none; expected at least 0.031"),
     ]
     for more, message in cases:
         with pytest.raises(UserError, match=message) as caught:

@@ -124,6 +124,10 @@ def test_a_dataset_without_actions_or_with_no_goals_to_learn_for_is_refused(door
     [
         (["agent=crl", "relabel=mix"], "agent CRL cannot learn from relabel.rollout=0.2.*expected.*geometric or future"),
         (["agent=qrl", "practice.inputs=[latent]", "relabel=future"], "agent QRL cannot learn from relabel.future=1.*relabel=random"),
+        (["agent=gcbc", "relabel=mix"], "agent GCBC cannot learn from relabel.sampler=0.4; expected future or .*relabel=future"),
+        (["agent=gcbc", "relabel=future", "actor_goals.random=1"], "agent GCBC cannot learn from actor_goals.random=1"),
+        (["agent=sac", "actor_goals.geometric=1"], "actor_goals.geometric=1: agent SAC improves its policy for the goals of its values"),
+        (["agent=crl", "relabel=geometric", "agent.latent=0"], "CRL latent=0.*expected|latent=0 is out of range"),
         (["agent=gcbc", "agent.n_step=3"], "n_step"),
         (["agent.n_step=0"], "n_step=0.*nearest valid: 1"),
         (["offline_validation=1"], "offline_validation=1.0; expected a share"),

@@ -47,8 +47,10 @@ class Agent(Protocol):
     Optional, found by ``hasattr``: ``value(inputs, goals) -> (n,)``, ``value_spread`` (the same of the disagreement of critics, or None);
     ``value_state()``/``load_value_state(state)``, what it takes in another process, for planners that ask for values there;
     ``losses(batch) -> metrics`` of held-out rows, with no bit of the agent changed; ``n_step``, the steps that `rewards` should sum;
-    ``relabels``, the only fractions of ``relabel`` that it can learn from; ``latent_first``, true where inputs must begin with the latent;
-    ``subgoals(inputs, goals) -> (n, k)``, what it would aim at on the way, and ``subgoal_steps``, how far ahead that lies.
+    ``relabels``, the only fractions of ``relabel`` that it can learn from, or with ``policy_alone`` of ``actor_goals`` where those are
+    given; ``actor_goals``, false where the batch's are not looked at; ``latent_first``, true where inputs must begin with the latent;
+    ``largest_value``, what |values| may honestly come to where they are no sums of rewards; ``subgoals(inputs, goals) -> (n, k)``, what it
+    would aim at on the way, and ``subgoal_steps``, how far ahead that lies.
     """
 
     batch_size: int

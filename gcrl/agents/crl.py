@@ -16,6 +16,7 @@ from gcrl.agents.base import Ensemble, GaussianAgent
 from gcrl.agents.improve import Improvement
 from gcrl.agents.losses import finite_check
 from gcrl.agents.networks import MLP, OfflineActor
+from gcrl.agents.spaces import require_all
 from gcrl.agents.state import adam
 
 
@@ -51,6 +52,7 @@ class CRL(GaussianAgent, Ensemble):
 
     actor: OfflineActor
     relabels = ("geometric", "future")  # the only goals that it can be taught with
+    largest_value = 20.0  # of a log density ratio: a goal half a billion times as likely as in general
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class CRL(GaussianAgent, Ensemble):
         layer_norm: bool = False,
     ) -> None:
         super().__init__(input_dim, goal_dim, action_space, seed=seed, device=device, hidden=hidden, batch_size=batch_size, lr=lr)
+        require_all(self.name, latent=latent)
         self.input_dim = input_dim
         self.improve = Improvement(self.name, improvement, inverse_temperature, clone_weight)
         self.actor = self.improve.actor(self.dim, self.range.dim, self.hidden, self.weights).to(device)
@@ -94,6 +97,8 @@ class CRL(GaussianAgent, Ensemble):
         with torch.no_grad():
             own_logits = logits.detach().diagonal(dim1=1, dim2=2)
             metrics |= {"critic_loss": critic_loss.detach(), "own_logit": own_logits.mean(), "other_logit": logits.detach().mean()}
+            low, high = torch.aminmax(logits.detach())
+            metrics |= {"q_min": low, "q_max": high}
             metrics |= {"told_apart": (logits.detach().argmax(-1) == torch.arange(len(now), device=self.device)).float().mean()}
         return {**metrics, "finite": finite_check(metrics)}
 

@@ -29,6 +29,8 @@ class DQN(GoalAgent, Valued):
     Raises `UserError` for an action space that is not Discrete and for hyperparameters out of range.
     """
 
+    actor_goals = False
+
     def __init__(
         self,
         input_dim: int,

@@ -34,7 +34,7 @@ class DrQ(SAC):
 
     From DrQ: shifts, one of each picture per update (its K = M = 1). From DrQ-v2: the actor sees the encoder's output detached, there
     is no target encoder, actor and critics have a trunk (linear, LayerNorm, tanh) each, ``agent.n_step``. Not from DrQ-v2: its
-    deterministic actor with scheduled noise, so that beside a latent method that learns by SAC nothing differs but what is seen.
+    deterministic actor with scheduled noise, so that a latent method beside it can learn by the same rule, SAC's.
 
     An update takes about ten times as long as SAC's on latents, since it convolves 512 pictures and their gradients.
 

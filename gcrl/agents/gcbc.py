@@ -22,6 +22,8 @@ class GCBC(GaussianAgent):
     """
 
     actor: OfflineActor
+    policy_alone = True
+    relabels = ("future", "geometric", "final", "next", "rollout")  # goals that what was done may have led to
 
     def __init__(
         self,

@@ -17,7 +17,10 @@ Loss = tuple[Tensor, dict[str, Tensor]]
 def td_target(
     rewards: Tensor, terminated: Tensor, next_values: Tensor, discount: float | Tensor, bounds: tuple[float, float] | None = None
 ) -> Tensor:
-    """Return r + γ (1 - terminated) V(s'), (B,), clipped to `bounds` where given. All tensors (B,)."""
+    """Return r + γ (1 - terminated) V(s'), (B,), clipped to `bounds` where given. All tensors (B,).
+
+    Haarnoja et al. 2018, eq. 6; Fujimoto et al. 2018 (TD3), alg. 1; the clipping: Andrychowicz et al. 2017 (HER), app. A.
+    """
     if isinstance(discount, Tensor):
         target = torch.addcmul(rewards, (1.0 - terminated) * discount, next_values)
     else:
@@ -26,7 +29,10 @@ def td_target(
 
 
 def td_loss(values: Tensor, target: Tensor, *, huber: bool = False) -> Loss:
-    """Return the squared (or Huber) error of critics' values (m, B) to one target (B,): mean over rows, sum over critics."""
+    """Return the squared (or Huber) error of critics' values (m, B) to one target (B,): mean over rows, sum over critics.
+
+    Haarnoja et al. 2018, eq. 5.
+    """
     error = (F.huber_loss if huber else F.mse_loss)(values, target.expand_as(values)) * len(values)
     raw = values.detach()
     low, high = torch.aminmax(raw)
@@ -87,7 +93,7 @@ def value_and_clone_loss(values: Tensor, log_prob: Tensor, weight: float) -> Los
 
 
 def clone_loss(log_prob: Tensor) -> Loss:
-    """Return -E[log π(a|s, g)] for rows (B,): behavioural cloning."""
+    """Return -E[log π(a|s, g)] for rows (B,): behavioural cloning (Ghosh et al. 2021, "GCSL")."""
     loss = -log_prob.mean()
     return loss, {"actor_loss": loss.detach()}
 

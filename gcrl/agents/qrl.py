@@ -71,6 +71,7 @@ class QRL(GaussianAgent, Valued):
             )
         require_all(self.name, multiplier=multiplier, slack=slack, far=far)
         self.input_dim, self.slack, self.far = input_dim, slack, far
+        self.largest_value = far + SOFTENING  # nothing pushes states farther apart
         self.improve = Improvement(self.name, "value", 0.0, clone_weight)
         self.actor = self.improve.actor(self.dim, self.range.dim, self.hidden, self.weights).to(device)
         self.distance = Quasimetric(input_dim, latent, component, self.hidden, self.weights, layer_norm).to(device)
@@ -105,6 +106,8 @@ class QRL(GaussianAgent, Valued):
         self.learner.updates += 1
         metrics |= {"spread_loss": spread_loss.detach(), "model_loss": model_loss.detach(), "multiplier": weight.detach()}
         metrics |= {"distance": apart.detach().mean(), "step_length": step.detach().mean()}
+        nearest, farthest = torch.aminmax(apart.detach())
+        metrics |= {"v_min": -farthest, "v_max": -nearest}
         return {**metrics, "finite": finite_check(metrics)}
 
     def after(self, embedded: Tensor, actions: Tensor, frozen: bool = False) -> Tensor:

@@ -31,6 +31,8 @@ class SAC(GaussianAgent, Ensemble):
     Raises `UserError` for an action space that is not a bounded Box and for hyperparameters out of range.
     """
 
+    actor_goals = False
+
     actor: GaussianActor
 
     def __init__(

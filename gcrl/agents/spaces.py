@@ -41,6 +41,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "shift": (0, 100),
     "maps": (1, 1024),
     "features": (1, 10_000),
+    "latent": (1, 100_000),
     "subgoal_steps": (1, 100_000),
 }
 

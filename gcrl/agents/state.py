@@ -44,6 +44,8 @@ class Learner:
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` returned, bit by bit; raises `UserError` for missing, altered or unknown parts."""
         networks, optimizers = part(state, "networks", self.owner), part(state, "optimizers", self.owner)
+        if unknown := [name for name in networks if name not in self.networks]:
+            raise UserError(f"saved state of {self.owner} has an unknown network '{unknown[0]}'; expected only: {', '.join(self.networks)}")
         for name, network in self.networks.items():
             load_network(network, part(networks, name, self.owner), f"{self.owner} {name}")
         for name, optimizer in self.optimizers.items():

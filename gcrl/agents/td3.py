@@ -35,6 +35,8 @@ class TD3(GoalAgent, Ensemble):
     Raises `UserError` for an action space that is not a bounded Box and for hyperparameters out of range.
     """
 
+    actor_goals = False
+
     def __init__(
         self,
         input_dim: int,
