@@ -224,8 +224,9 @@ def planners(found: dict[str, Any]) -> Lines:
     return [
         "## Planners",
         "",
-        f"A plan in a latent space of {found['latent']} dimensions, values of GCIVL with 256 x 256 units; PTP: 8 subgoals,",
-        f"1,024 candidates, 5 iterations. CPU time of one thread, medians (with quartiles). Load of the machine at the start: {found['load']:.1f}.",
+        f"A plan in a latent space of {found['latent']} dimensions, values of GCIVL with 256 x 256 units where they are asked for; PTP: 8",
+        "subgoals, 1,024 candidates, 5 iterations. CPU time of one thread, medians (with quartiles). Load of the machine at the start: "
+        f"{found['load']:.1f}.",
         "",
         *table(["planner", *(f"{n} at once, ms" for n in at_once), "wanted of one"], rows),
     ]
