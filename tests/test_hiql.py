@@ -134,22 +134,7 @@ REACH = [
 ]
 
 
-def test_minibatches_of_a_run_hold_where_episodes_stood_later(tmp_path: Path) -> None:
-    practice = Practice(settings(REACH, tmp_path / "run"))
-    finish_steps(practice)
-    replay = practice.learner.replay
-    rows = replay.sample_transitions(64, np.random.default_rng(0))
-    goals = practice.learner.batches.relabel(replay, rows, np.random.default_rng(0))
-    ahead = waypoints(rows, goals.rows, replay.ring.last.take(rows), 3)
-    assert np.array_equal(replay.ring.number.take(ahead), replay.ring.number.take(rows))
-    batch = practice.learner.batches(256)
-    assert batch.waypoints is not None
-    stored = {tuple(row) for row in replay.read("latent", np.arange(replay.size)).tolist()}
-    assert {tuple(row) for row in batch.waypoints.tolist()} <= stored
-    assert torch.equal(batch.waypoints, batch.waypoint_inputs)
-
-
-def test_a_run_resumes_exactly(tmp_path: Path) -> None:
+def test_a_run_resumes_exactly_and_its_minibatches_hold_where_episodes_stood_later(tmp_path: Path) -> None:
     whole, broken = (Practice(settings(REACH, tmp_path / name)) for name in ("whole", "broken"))
     finish_steps(whole)
     for _ in range(3):
@@ -157,3 +142,14 @@ def test_a_run_resumes_exactly(tmp_path: Path) -> None:
     broken.close()
     finish_steps(Practice(settings(REACH, tmp_path / "broken"), resume=True))
     assert differences(outcome(tmp_path / "whole"), outcome(tmp_path / "broken")) == []
+
+    replay, batches = whole.learner.replay, whole.learner.batches
+    rows = replay.sample_transitions(64, np.random.default_rng(0))
+    goals = batches.relabel(replay, rows, np.random.default_rng(0))
+    ahead = waypoints(rows, goals.rows, replay.ring.last.take(rows), 3)
+    assert np.array_equal(replay.ring.number.take(ahead), replay.ring.number.take(rows))
+    batch = batches(256)
+    assert batch.waypoints is not None
+    stored = {tuple(row) for row in replay.read("latent", np.arange(replay.size)).tolist()}
+    assert {tuple(row) for row in batch.waypoints.tolist()} <= stored
+    assert torch.equal(batch.waypoints, batch.waypoint_inputs)

@@ -291,7 +291,7 @@ def test_plans_that_are_mostly_the_goal_alone_are_warned_of() -> None:
 
 def test_a_run_whose_planner_finds_no_way_says_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A single landmark leads nowhere: every plan is the goal alone."""
-    practice = Practice(settings([*PLANNED, "planner.landmarks=1"], tmp_path / "run"))
+    practice = Practice(settings([*PLANNED, "planner.landmarks=1", "practice.epochs=3"], tmp_path / "run"))
     practice.run()
     assert capsys.readouterr().err.count("warning: planner ShortestPath fell back to the commanded goal in 100% of") == 1
     summary = json.loads((tmp_path / "run" / "evaluation.json").read_text())
