@@ -108,7 +108,7 @@ def test_a_heavy_weight_ends_in_the_demonstrated_actions(kind: str) -> None:
     assert metrics["finite"].isfinite()
 
 
-@pytest.mark.parametrize(("share", "old"), [(0.0, 0), (0.25, 8), (1.0, 32)])
+@pytest.mark.parametrize(("share", "old"), [(0.25, 8), (1.0, 32)])
 def test_the_first_rows_of_a_minibatch_are_the_demonstrations(demos: Path, tmp_path: Path, share: float, old: int) -> None:
     run = Practice(settings(PUSH, tmp_path / "run", f"dataset={demos}", f"offline_share={share}"))
     with Reader(demos) as reader:

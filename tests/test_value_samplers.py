@@ -248,7 +248,7 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(sampler: list[str], tmp_pat
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["agent=gcbc", "goal_sampler=mega"], "MEGA needs an agent with values, and GCBC has none"),
+        (["agent=gcbc", "relabel=future", "goal_sampler=mega"], "MEGA needs an agent with values, and GCBC has none"),
         (["agent=ddpg", "goal_sampler=discover"], "Discover needs critics that may disagree, and TD3 has no two"),
     ],
 )

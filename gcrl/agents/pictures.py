@@ -5,6 +5,7 @@ Yarats et al. 2021, "Mastering visual continuous control: improved data-augmente
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 
@@ -42,7 +43,7 @@ class PictureEncoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         # Channels lie innermost already, which is the order that convolutions are fastest in.
-        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=self.mixed_precision):
+        with torch.autocast(pictures.device.type, torch.bfloat16) if self.mixed_precision else contextlib.nullcontext():
             features: Tensor = self.layers(pictures.permute(0, 3, 1, 2))
         return features.flatten(1).float()
 
