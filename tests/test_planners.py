@@ -22,6 +22,7 @@ from gcrl.metrics_log import read_metrics
 from gcrl.plan_quality import PlanQuality, fallback_warning
 from gcrl.policy import Policy
 from gcrl.practice import Practice
+from gcrl.report import film
 from gcrl.subgoals import Subgoals, planned
 from goal_samplers.goal_space import LatentGoals
 from goal_samplers.made_up import made_up, representation_of
@@ -232,6 +233,17 @@ def test_a_run_from_pictures_films_the_subgoals(tmp_path: Path) -> None:
     away = np.abs(aims.reshape(-1, 1, 48, 48, 3).astype(int) - known).mean(axis=(2, 3, 4)).min(axis=1)
     assert away.max() <= 1  # every aim is a landmark or the goal
     assert (aims[:, -1] == aims[:, -2]).all()
+
+
+def test_film_shows_the_subgoals_beside_the_goal(tmp_path: Path) -> None:
+    import imageio.v3 as imageio
+
+    frames, aims = (np.full((1, 3, 48, 48, 3), shade, np.uint8) for shade in (40, 200))
+    path = film(frames, np.full((1, 48, 48, 3), 120, np.uint8), tmp_path / "film.mp4", aims=aims)
+    page = imageio.imread(path)[0].astype(int)
+    for panel, shade in enumerate((120, 200, 40)):
+        shown = page[20:180, 20 + panel * 200 : 180 + panel * 200]
+        assert np.abs(shown - shade).mean() < 12
 
 
 def test_aims_of_later_waves_belong_to_their_episodes() -> None:
