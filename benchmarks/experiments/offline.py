@@ -1,0 +1,105 @@
+"""What is learnt from datasets, demonstrations among them, and from plans."""
+
+from __future__ import annotations
+
+from benchmarks.experiment import Experiment
+
+# What is compared of agents that learn from a dataset and then practise.
+OFFLINE_FIGURES = ("offline:success_rate", "success_rate", "online_change")
+OFFLINE_PAIRS = [
+    (better, worse, "offline:success_rate") for better, worse in (("iql", "bc"), ("awac", "bc"), ("iql", "sac"), ("awac", "sac"))
+]
+LAYER_NORM = ["agent.layer_norm=true"]
+SAC_MAZE = ["agent.batch_size=256", "agent.discount=0.99", "agent.lr=3e-4"]
+PUSH_NETWORKS = ["agent.hidden=[128,128]", "agent.discount=0.97", "agent.lr=1e-3", "agent.tau=0.01", "agent.batch_size=256"]
+
+OFFLINE: dict[str, Experiment] = {
+    "demos": Experiment(
+        "demos",
+        "PickPlace by state, sparse rewards, 100 scripted demonstrations: demonstrations + Q-filter + HER far above HER alone, "
+        "and above cloning.",
+        {
+            "demos+her": [],
+            "her": ["dataset=", "agent.bc_weight=0"],
+            "bc": ["agent=gcbc", "offline_share=1"],
+            "demos+her, no filter": ["agent.q_filter=false"],
+        },
+        figures=("success_rate", "block_distance_m"),
+        pairs=[
+            ("demos+her", "her", "success_rate"),
+            ("demos+her", "bc", "success_rate"),
+            ("demos+her", "demos+her, no filter", "success_rate"),
+        ],
+        data=("env=pick_place", "env.image_size=0", "policy=scripted", "episodes=100", "states=true"),
+    ),
+    "demos_stack": Experiment(
+        "demos_stack",
+        "The same on a tower of two blocks, as it comes out.",
+        {
+            "demos+her": [],
+            "her": ["dataset=", "agent.bc_weight=0"],
+            "bc": ["agent=gcbc", "offline_share=1"],
+        },
+        figures=("success_rate", "block_distance_m"),
+        pairs=[("demos+her", "her", "success_rate"), ("demos+her", "bc", "success_rate")],
+        data=("env=stack", "env.image_size=0", "policy=scripted", "episodes=100", "states=true"),
+    ),
+    "offline_maze": Experiment(
+        "offline_maze",
+        "PointMaze_UMaze, sparse: from 300 random episodes alone, IQL and AWAC at least 20 points above cloning and above the best of "
+        "untrained, random and zero actions, and no fall once practice begins; what SAC makes of the same data.",
+        {
+            "iql": [],
+            "awac": ["agent=awac", "agent.discount=0.99", "agent.inverse_temperature=10", *LAYER_NORM, "agent.reward_range=[0,1]"],
+            "bc": ["agent=gcbc", "relabel=geometric"],
+            "sac": ["agent=sac", *SAC_MAZE],
+            "sac, LayerNorm and clipped targets": ["agent=sac", *SAC_MAZE, *LAYER_NORM, "agent.reward_range=[0,1]"],
+        },
+        figures=OFFLINE_FIGURES,
+        pairs=OFFLINE_PAIRS,
+        data=("env=pointmaze", "policy=random", "random_hold=10", "episodes=300", "seed=101"),
+    ),
+    "offline_push": Experiment(
+        "offline_push",
+        "Push by state: from 500 random episodes alone, IQL and AWAC at least 20 points above cloning and above the best of untrained, "
+        "random and zero actions, and no fall once practice begins; what SAC makes of the same data.",
+        {
+            "iql": [],
+            "awac": ["agent=awac", *PUSH_NETWORKS, "agent.inverse_temperature=10", *LAYER_NORM, "agent.reward_range=[-1,0]"],
+            "bc": ["agent=gcbc", "relabel=geometric", "agent.hidden=[128,128]", "agent.lr=1e-3"],
+            "sac": ["agent=sac", *PUSH_NETWORKS],
+            "sac, LayerNorm and clipped targets": ["agent=sac", *PUSH_NETWORKS, *LAYER_NORM, "agent.reward_range=[-1,0]"],
+        },
+        figures=OFFLINE_FIGURES,
+        pairs=OFFLINE_PAIRS,
+        data=("env=push", "env.image_size=0", "policy=random", "random_hold=5", "episodes=500", "seed=101"),
+    ),
+    "ptp_maze": Experiment(
+        "ptp_maze",
+        "OGBench's large maze by state, learnt offline from episodes of 100 steps: with planned subgoals at least twice the flat policy's "
+        "success on the five far tasks.",
+        {"flat": ["planner=none"], "shortest path": [], "hiql": ["agent=hiql", "agent.hidden=[128,128]", "planner=hiql"]},
+        figures=("success_rate", "distance"),
+        pairs=[("shortest path", "flat", "success_rate"), ("hiql", "flat", "success_rate")],
+        data=(
+            *("env=ogbench_pointmaze", "env.maze=large", "env.continuing=true", "env.horizon=100"),
+            *("policy=noisy-scripted", "noise=0.5", "random_share=0", "episodes=2000", "simulators=20", "seed=101"),
+        ),
+    ),
+    "ogbench_pointmaze": Experiment(
+        "ogbench_pointmaze",
+        "OGBench's pointmaze-medium, five tasks: QRL above GCIQL above GCBC (published 82 / 53 / 9 after 1M updates of 1024 rows "
+        "on 512 × 3 units; here a tenth of the updates, of 256 rows on 256 × 2 units).",
+        {
+            "qrl": [],
+            "gciql": ["agent=gciql", "agent.clone_weight=0.003", "relabel=ogbench"],
+            "gcbc": ["agent=gcbc", "relabel=future"],
+        },
+        figures=("success_rate", "distance"),
+        pairs=[("qrl", "gciql", "success_rate"), ("gciql", "gcbc", "success_rate")],
+        data=(
+            *("env=ogbench_pointmaze", "env.continuing=true", "policy=noisy-scripted", "noise=0.5", "random_share=0"),
+            *("episodes=1000", "simulators=20", "seed=101"),
+        ),
+    ),
+}
