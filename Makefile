@@ -14,7 +14,7 @@ practice: $(READY)  ## a simulated arm teaches itself to open a door from images
 
 test: $(READY)  ## every check and every test (two files at a time)
 	@$(MAKE) --no-print-directory -j 2 check .venv/ready-exports
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY)  ## style, types, import order
 	$(BIN)/ruff check .

@@ -35,7 +35,7 @@ from envs.tabletop_goals import (
     movable,
     skill,
 )
-from envs.tabletop_layout import NOTHING, SIDES, Layout, check_layouts, draw_layout
+from envs.tabletop_layout import NOTHING, SCENES, SIDES, Layout, check_layouts, draw_layout
 from envs.tabletop_objects import HUES, SHAPES, object_look, object_set
 from envs.tabletop_scene import HAND_HIGH, HAND_LOW, TabletopScene
 
@@ -53,8 +53,9 @@ class TabletopEnv(GraspingEnv):
     worst of these as a share of what is allowed, so success is ``distance`` below 1. Another scene than the goal's is 10 or more.
 
     objects: "train" or "held_out" (shapes and colours). layouts: "train" or "held_out" (side and places of button and tray that never
-    occur together in training). Source of the task: Khazatsky et al. 2021, "What Can I Do Here? Learning New Skills by
-    Imagining Visual Affordances" (VAL), here with a Franka arm. Raises `UserError` for another set.
+    occur together in training), or "scene_1" to "scene_3": always the same held-out table, with everything on it. Source of the task:
+    Khazatsky et al. 2021, "What Can I Do Here? Learning New Skills by Imagining Visual Affordances" (VAL), here with a Franka arm. Raises
+    `UserError` for another set.
     """
 
     task = "tabletop"
@@ -72,8 +73,9 @@ class TabletopEnv(GraspingEnv):
     def __init__(self, *, objects: str = "train", layouts: str = "train", **arguments: Any) -> None:
         self.objects, self.layouts = objects, check_layouts(layouts)
         self.shapes, self.colours = object_set(objects)
-        held_out = [name for name, chosen in (("objects", objects), ("layouts", layouts)) if chosen != "train"]
+        held_out = [name for name, chosen in (("objects", objects), ("layouts", layouts)) if chosen == "held_out"]
         self.task = "tabletop" + {0: "", 1: f"_held_out_{''.join(held_out)}", 2: "_held_out"}[len(held_out)]
+        self.task += f"_{layouts}" if layouts in SCENES else ""
         super().__init__(**arguments)
 
     def build_scene(self) -> TabletopScene:

@@ -22,7 +22,8 @@ PLACES = [(0.39, -0.20), (0.39, -0.07), (0.39, 0.06), (0.39, 0.19), (0.55, -0.20
 SPREAD = (0.012, 0.012)  # m along both axes about its place, of an object
 TRAY_HALF, TRAY_SPREAD = 0.06, (0.008, 0.02)  # m: half the tray's side, and about its middle where objects are put
 TRAY_FLOOR, TRAY_WALL = 0.004, 0.012  # m of height: fingers that put something down stay above the wall
-LAYOUTS = ("train", "held_out")
+SCENES = {"scene_1": 9, "scene_2": 11, "scene_3": 1}  # tables that stay the same, with everything on them, and seeds that draw these
+LAYOUTS = ("train", "held_out", *SCENES)
 
 
 @dataclass(frozen=True)
@@ -117,13 +118,18 @@ def check_layouts(name: str) -> str:
 
 
 def draw_layout(generator: np.random.Generator, layouts: str, shapes: tuple[str, ...], hues: tuple[str, ...]) -> Layout:
-    """Draw a layout with something to do. Held-out ones have a button and a tray, where these never stand together in training."""
-    held_out = layouts == "held_out"
+    """Draw a layout with something to do. Held-out ones have a button and a tray, where these never stand together in training.
+
+    For one of `SCENES` nothing is left to `generator`: the same one comes every time.
+    """
+    same, held_out = layouts in SCENES, layouts != "train"
+    if same:
+        generator = np.random.default_rng(SCENES[layouts])
     arrangements = HELD_OUT_ARRANGEMENTS if held_out else [one for one in ARRANGEMENTS if one not in HELD_OUT_ARRANGEMENTS]
     side, button, tray = arrangements[int(generator.integers(len(arrangements)))]
     there = generator.random(4) < (0.7, 0.7, 0.7, 0.8)  # drawer, button, tray, object
     if held_out:
-        there[1:3] = True
+        there[0 if same else 1 : 4 if same else 3] = True
     if not (there[0] or there[1] or there[3]):
         there[3] = True
     look = (

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit  # scipy.stats would take a third of the time in which a command starts
 
 MOST_BYTES = 1 << 25  # of rows drawn at once to estimate means, spreads and scales
 
@@ -26,7 +26,7 @@ def mean_interval(values: Sequence[float] | NDArray[Any], low: float = -np.inf, 
     mean = float(array.mean())
     if len(array) < 2:
         return mean, float("nan"), float("nan")
-    half = float(stats.t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
+    half = float(stdtrit(len(array) - 1, 0.975) * array.std(ddof=1) / np.sqrt(len(array)))
     return mean, float(np.clip(mean - half, low, high)), float(np.clip(mean + half, low, high))
 
 
@@ -35,7 +35,14 @@ def interquartile_mean(values: Sequence[float] | NDArray[Any]) -> float:
 
     With fewer than four values it is the mean. Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice".
     """
-    return float(stats.trim_mean(np.asarray(values, float), 0.25))
+    return float(_middle_mean(np.asarray(values, float)))
+
+
+def _middle_mean(values: NDArray[Any]) -> NDArray[Any]:
+    """Return (...,) the interquartile means along the last axis of `values` (..., n)."""
+    cut = values.shape[-1] // 4
+    mean: NDArray[Any] = np.sort(values, axis=-1)[..., cut : values.shape[-1] - cut].mean(axis=-1)
+    return mean
 
 
 def bootstrap_interval(values: Sequence[float] | NDArray[Any], resamples: int = 2000) -> tuple[float, float, float]:
@@ -47,7 +54,7 @@ def bootstrap_interval(values: Sequence[float] | NDArray[Any], resamples: int = 
     if len(array) < 2:
         return interquartile_mean(array), float("nan"), float("nan")
     drawn = array[np.random.default_rng(0).integers(len(array), size=(resamples, len(array)))]
-    low, high = np.quantile(stats.trim_mean(drawn, 0.25, axis=1), [0.025, 0.975])
+    low, high = np.quantile(_middle_mean(drawn), [0.025, 0.975])
     return interquartile_mean(array), float(low), float(high)
 
 

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_cases import differences, outcome
 
+from envs.button import ButtonEnv
 from envs.corridor import CorridorEnv
 from envs.coverage import grid_coverage
 from envs.errors import UserError
@@ -30,7 +31,7 @@ from gcrl.report import race as race_page
 from gcrl.report.race import Arm
 from gcrl.report.runs import RunRecord
 from gcrl.statistics import bootstrap_interval, interquartile_mean
-from gcrl.visited import coverage_so_far, measure_of, read_visits, visited
+from gcrl.visited import NAMES, coverage_so_far, measure_of, read_visits, visited
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = ["experiment=corridor", "practice.epochs=3", "practice.episodes_per_epoch=10", "practice.final_goals=4"]
@@ -238,13 +239,18 @@ def test_arms_are_compared_over_the_seeds_that_all_have_and_curves_at_the_same_s
 
 
 def test_coverage_of_other_names_is_not_asked_for_and_runs_without_episodes_are_left_out(tmp_path: Path) -> None:
-    words = ["experiment=push_state", "env=button", "representation.scale=null", "goal_sampler=uniform,neighbours", "practice.epochs=1"]
-    words += ["practice.random_epochs=1", "practice.episodes_per_epoch=2", "practice.updates_per_epoch=1", "practice.final_goals=2"]
-    words += ["env.horizon=10", "practice.simulators=1", "practice.film_goals=1"]
-    done = subprocess.run(command(*words, "run_dir=race", "--json"), capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert set(found["arms"]["uniform"]) >= {"coverage", "entropy"}
+    words = ["experiment=push_state", "env=button", "representation.scale=null", "goal_sampler=uniform", "practice.random_epochs=1"]
+    words += ["practice.episodes_per_epoch=2", "practice.updates_per_epoch=1", "env.horizon=10", "practice.simulators=1"]
+    practice = Practice(load_settings([*words, "practice.collector_process=false", f"run_dir={tmp_path / 'button'}"]))
+    while practice.epoch < 1:
+        practice.step()
+    practice.close()
+    visits = read_visits(tmp_path / "button/practice.h5")
+    env = ButtonEnv()
+    measure, _ = measure_of(env, [visits])
+    assert not set(NAMES) & env.coverage(visits.goals).keys()
+    assert set(measure(visits.goals)) >= {"coverage", "entropy"}
+    env.close()
     empty = tmp_path / "empty"
     Practice(load_settings([*TINY, "env=reach", "env.image_size=0", f"run_dir={empty}", "goal_sampler=uniform", "agent=sac"])).close()
     nothing = read_visits(empty / "practice.h5")

@@ -17,7 +17,7 @@ from envs.quiet import bullet
 from envs.tabletop import TabletopEnv
 from envs.tabletop_goals import DEPTH as BUTTON_DEPTH
 from envs.tabletop_goals import OPENING, PLACE, SCENE, SKILLS, layout_of, skill
-from envs.tabletop_layout import ARRANGEMENTS, HELD_OUT_ARRANGEMENTS, NOTHING, Layout
+from envs.tabletop_layout import ARRANGEMENTS, HELD_OUT_ARRANGEMENTS, NOTHING, SCENES, Layout
 from envs.tabletop_objects import HELD_OUT_HUES, HELD_OUT_SHAPES, HUES, SETS, SHAPES, SIZES, boxes, object_kind, object_look
 from gcrl.goals import GoalFile, make_goals
 
@@ -69,6 +69,17 @@ def test_what_is_there_and_where_differs_per_episode_and_no_table_is_empty() -> 
         assert max(layout.drawer, layout.button, layout.object) > NOTHING
         colours = [number % len(HUES) for number in layout.numbers()[1:] if number != NOTHING]
         assert len(set(colours)) == len(colours)
+    env.close()
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_scene_is_one_held_out_table_with_everything_on_it(scene: str) -> None:
+    env = TabletopEnv(objects="held_out", layouts=scene)
+    layouts = {tuple(layout_of(env.reset(seed=seed)[0]["achieved_goal"]).numbers()) for seed in range(10)}
+    layouts |= {tuple(layout_of(goal).numbers()) for goal in env.fixed_goals("test").achieved}
+    (layout,) = layouts
+    assert min(layout) > NOTHING
+    assert (layout[0], layout[2] // len(HUES), layout[3] // len(HUES)) in HELD_OUT_ARRANGEMENTS
     env.close()
 
 
