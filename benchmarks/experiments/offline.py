@@ -32,6 +32,22 @@ OFFLINE: dict[str, Experiment] = {
         ],
         data=("env=pick_place", "env.image_size=0", "policy=scripted", "episodes=100", "states=true"),
     ),
+    "demos_noisy": Experiment(
+        "demos",
+        "The same with demonstrations that leave something to gain: of an expert disturbed by noise and by random actions, which reaches its "
+        "goal in little more than half of them.",
+        {
+            "demos+her": [],
+            "bc": ["agent=gcbc", "offline_share=1"],
+            "demos+her, no filter": ["agent.q_filter=false"],
+        },
+        figures=("success_rate", "block_distance_m"),
+        pairs=[("demos+her", "bc", "success_rate"), ("demos+her", "demos+her, no filter", "success_rate")],
+        data=(
+            *("env=pick_place", "env.image_size=0", "policy=noisy-scripted", "noise=0.1", "random_share=0.1", "episodes=100"),
+            *("states=true", "seed=101"),
+        ),
+    ),
     "demos_stack": Experiment(
         "demos_stack",
         "The same on a tower of two blocks, as it comes out.",
