@@ -34,7 +34,7 @@ OFFLINE: dict[str, Experiment] = {
     ),
     "demos_noisy": Experiment(
         "demos",
-        "The same with demonstrations that leave something to gain: of an expert disturbed by noise and by random actions, which reaches its "
+        "The same with demonstrations that leave something to gain: of an expert disturbed by noise and random actions, which reaches its "
         "goal in little more than half of them.",
         {
             "demos+her": [],
