@@ -12,12 +12,15 @@ from envs.camera import Camera
 from envs.coverage import grid_coverage
 from envs.drawer_pick_push_expert import Sight, act
 from envs.drawer_pick_push_scene import DrawerPickPushScene, Layout, draw_hand, draw_layout
-from envs.drawer_pick_push_skills import OPENED, SKILLS, changes, draw_skill, outcome
+from envs.drawer_pick_push_skills import LONG_TASKS, OPENED, SKILLS, draw_long, draw_skill, outcome, task_of
+from envs.errors import unknown
+from envs.fixed_goals import load_goals
 from envs.furniture import DRAWER_TRAVEL
 from envs.grasping import GraspingEnv
 
 SUCCESS_DISTANCE = 0.03  # m
-LONG_TASKS = ("task_a", "task_b", "task_c")  # of the split "long", in its order
+TASKS = ("skills", "long")
+LONG_HORIZON = 300  # steps, of tasks that need several skills
 
 
 class DrawerPickPushEnv(GraspingEnv):
@@ -26,8 +29,11 @@ class DrawerPickPushEnv(GraspingEnv):
     Success is the drawer within 3 cm of its opening (of 16), the block within 3 cm *and* the cylinder within 3 cm; ``distance`` is
     the worst of the three. Sampled goals are the outcome of one skill from the start that is given with them (`GoalSet.starts`):
     open or close the drawer, put the block on the table, into the open drawer or on the cabinet, push the cylinder along its
-    lane. The long tasks, ``fixed_goals("long")``, need two to four of them in order, and a horizon of 300: A, push the cylinder out
-    of the drawer's way, then open it; B, open the drawer, then put the block in; C, push, open, put the block in, close.
+    lane. The long tasks need two to four of them in order: A, push the cylinder out of the drawer's way, then open it; B, open the
+    drawer, then put the block in; C, push, open, put the block in, close. ``fixed_goals("long")`` has one of each.
+
+    tasks: "skills", or "long": goals are then long tasks, with their starts, and episodes 300 steps by default. Raises `UserError` for
+    anything else.
 
     Sources of the task: Fang et al. 2022, "Planning to Practice: Efficient Online Fine-Tuning by Composing Goals in Latent Space"
     (PTP), and Fang et al. 2022, "Generalization with Lossy Affordances" (FLAP), here with a Franka arm and a friction grasp.
@@ -48,6 +54,12 @@ class DrawerPickPushEnv(GraspingEnv):
         "film": Camera((0.35, 1.30, 0.90), (0.40, 0.0, 0.20), 44.0),  # the whole arm, for people
     }
 
+    def __init__(self, *, tasks: str = "skills", horizon: int | None = None, **arguments: Any) -> None:
+        if tasks not in TASKS:
+            raise unknown("tasks", tasks, TASKS)
+        self.tasks = tasks
+        super().__init__(horizon=LONG_HORIZON if horizon is None and tasks == "long" else horizon, **arguments)
+
     def build_scene(self) -> DrawerPickPushScene:
         return DrawerPickPushScene(self.visuals)
 
@@ -59,12 +71,22 @@ class DrawerPickPushEnv(GraspingEnv):
         return outcome(layout, draw_skill(layout, generator), generator).state(draw_hand(generator))
 
     def sample_goals(self, n: int, generator: np.random.Generator) -> GoalSet:
-        """Return `n` goals, each the outcome of one skill from its own start (`starts`)."""
+        """Return `n` goals, each the outcome of one skill, or of a long task, from its own start (`starts`)."""
+        if self.tasks == "long":
+            return GoalSet.join([self._long_goal(generator) for _ in range(n)]) if n else self.fixed_goals("long").take([])
         starts = np.array([draw_layout(generator).state(draw_hand(generator)) for _ in range(n)]).reshape(n, -1)
         goals = [self.next_goal(start, generator) for start in starts]
         states = np.array([goal.states[0] for goal in goals]).reshape(n, -1)
         achieved = np.array([goal.achieved[0] for goal in goals], np.float32).reshape(n, len(self.factors))
         return GoalSet(states, achieved, starts=starts)
+
+    def _long_goal(self, generator: np.random.Generator) -> GoalSet:
+        start, end = draw_long(str(generator.choice(LONG_TASKS)), generator)
+        goal = self._second_world().sample(1, lambda: end.state(draw_hand(generator)))
+        return GoalSet(goal.states, goal.achieved, starts=start.state(draw_hand(generator))[None])
+
+    def fixed_goals(self, split: str) -> GoalSet:
+        return load_goals(f"{self.task}_long", split) if self.tasks == "long" and split != "long" else super().fixed_goals(split)
 
     def next_goal(self, state: Floats, generator: np.random.Generator) -> GoalSet:
         """Return a goal that is one skill away from a goal state (18,), with that as its start."""
@@ -79,14 +101,8 @@ class DrawerPickPushEnv(GraspingEnv):
         """Return the name of each goal's skill, or of its long task; the environment's where starts are not known."""
         if goals.starts is None:
             return [self.task] * len(goals)
-        long = self.fixed_goals("long")
-        assert long.starts is not None
-        names = []
-        for start, state in zip(goals.starts, goals.states):
-            same = np.isclose(long.starts, start, atol=1e-6).all(axis=1) & np.isclose(long.states, state, atol=1e-6).all(axis=1)
-            skills = "+".join(changes(Layout.of(start), Layout.of(state))) or self.task
-            names.append(LONG_TASKS[int(same.argmax())] if same.any() else skills)
-        return names
+        names = [task_of(Layout.of(start), Layout.of(state)) for start, state in zip(goals.starts, goals.states)]
+        return [name or self.task for name in names]
 
     def goal_objects(self, goals: GoalSet) -> list[list[str]]:
         """Return the names of what can be moved."""

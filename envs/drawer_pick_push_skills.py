@@ -1,4 +1,4 @@
-"""What one skill of DrawerPickPush changes: the outcomes that goals are drawn from, and the name of a change."""
+"""What one skill of DrawerPickPush changes, and what a long task: the outcomes that goals are drawn from, and the name of a change."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ SKILLS = ("open", "close", "place_on_table", "place_in_drawer", "place_on_top", 
 WEIGHTS = dict(zip(SKILLS, (6.0, 2.0, 1.0, 2.0, 1.0, 1.5)))
 OPENED = 0.06  # m from which a drawer counts as open
 MOVED = 0.035  # m from which something counts as moved
+LONG_TASKS = ("task_a", "task_b", "task_c")
+_CHANGES = {"push+open": "task_a", "open+place_in_drawer": "task_b", "push+place_in_drawer": "task_c"}  # what is seen of the long tasks
 
 
 def possible(layout: Layout) -> list[str]:
@@ -66,3 +68,20 @@ def changes(here: Layout, there: Layout) -> list[str]:
     if float(np.linalg.norm(np.subtract(there.block[:3], carried.block[:3]))) > MOVED:
         names.append(f"place_{'in' if there.place == 'drawer' else 'on'}_{there.place}")
     return names
+
+
+def task_of(here: Layout, there: Layout) -> str:
+    """Return the name of the skill or of the long task that leads from one layout to another; of other changes all names, joined by "+"."""
+    names = "+".join(changes(here, there))
+    return _CHANGES.get(names, names) if not here.opening > OPENED else names
+
+
+def draw_long(task: str, generator: np.random.Generator) -> tuple[Layout, Layout]:
+    """Draw where one of `LONG_TASKS` begins and ends: the drawer shut, in a and c blocked, the block on the table."""
+    here = Layout(0.0, draw_block("table", 0.0, generator), draw_cylinder(task != "task_b", generator))
+    there = here if task == "task_b" else replace(here, cylinder=(here.cylinder[0], draw_cylinder(False, generator)[1]))
+    there = there.slid(float(generator.uniform(OPEN_LOW, OPEN_HIGH)))
+    if task == "task_a":
+        return here, there
+    there = replace(there, block=draw_block("drawer", there.opening, generator))
+    return here, there if task == "task_b" else there.slid(0.0)

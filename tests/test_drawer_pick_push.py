@@ -14,9 +14,9 @@ from test_contact import DEPTH
 import envs
 from envs.api import GoalSet
 from envs.drawer import drawer_error, slide
-from envs.drawer_pick_push import LONG_TASKS, DrawerPickPushEnv
+from envs.drawer_pick_push import DrawerPickPushEnv
 from envs.drawer_pick_push_scene import FRONT, HEIGHT, OPEN_LOW, Layout
-from envs.drawer_pick_push_skills import SKILLS, changes
+from envs.drawer_pick_push_skills import LONG_TASKS, SKILLS, changes
 from envs.errors import UserError
 from envs.robot import MAX_STEP
 from gcrl.collect import collect
@@ -93,6 +93,22 @@ def test_the_long_tasks_need_several_skills_and_the_expert_finds_their_order(env
         reached, deepest = follow(env, long, index, 150)
         assert reached
         assert deepest < DEPTH
+
+
+def test_goals_of_long_tasks_are_drawn_with_their_starts_and_committed_ones_are_of_all_three() -> None:
+    env = DrawerPickPushEnv(tasks="long")
+    assert env.horizon == 300
+    drawn, test, tune = env.sample_goals(30, np.random.default_rng(0)), env.fixed_goals("test"), env.fixed_goals("tune")
+    for goals in (drawn, test, tune):
+        assert set(env.goal_tasks(goals)) == set(LONG_TASKS)
+        for task, (start, end) in zip(env.goal_tasks(goals), layouts(goals)):
+            assert (start.place, start.opening < 0.01, start.blocked) == ("table", True, task != "task_b")
+            assert (end.place == "drawer", end.opening > OPEN_LOW - 0.03, end.blocked) == (task != "task_a", task != "task_c", False)
+    assert not {tuple(goal) for goal in test.states} & {tuple(goal) for goal in tune.states}
+    assert [follow(env, drawn, index, 150)[0] for index in range(3)] == [True] * 3
+    env.close()
+    with pytest.raises(UserError, match="unknown tasks 'lang'"):
+        DrawerPickPushEnv(tasks="lang")
 
 
 @pytest.mark.parametrize("blocked", [True, False])
