@@ -15,7 +15,7 @@ Value = Callable[[Floats, Floats], Floats]  # latents (m, d), goals (m, d) -> (m
 
 @runtime_checkable
 class Cost(Protocol):
-    """Judges plans; the smaller the better."""
+    """Judges plans; the smaller the better. One that never asks for values may say so: ``by_value = False``."""
 
     def __call__(self, paths: Floats, goals: Floats, codes: Floats, value: Value | None) -> Floats:
         """Return (n, m) the cost of a plan that ends with each of its m steps, for paths of latents (n, m + 1, d), where the first is where
@@ -37,6 +37,7 @@ class ReachByValue:
             if not 0 <= weight < float("inf"):
                 raise UserError(f"planner.cost.{name} = {weight}; expected a number of at least 0")
         self.value_weight, self.code_weight, self.trusted = value_weight, code_weight, trusted
+        self.by_value = value_weight > 0
 
     def __call__(self, paths: Floats, goals: Floats, codes: Floats, value: Value | None) -> Floats:
         """Return (n, m) costs. Raises `UserError` where values count and there are none."""

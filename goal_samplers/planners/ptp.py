@@ -33,8 +33,6 @@ class PTP:
     range.
     """
 
-    plans_by_value = True
-
     def __init__(
         self,
         goal_space: GoalSpace,
@@ -74,6 +72,7 @@ class PTP:
             if not 0 < number < float("inf"):
                 raise UserError(f"PTP: {name} = {number}; expected a positive number")
         self.reach, self.patience, self.replan = reach, patience, replan
+        self.plans_by_value = getattr(cost, "by_value", True)
         self._space, self._cost, self._seed, self._steps = goal_space, cost, seed, subgoals // halvings
         self._search = {"method": method, "candidates": candidates, "iterations": iterations, "temperature": temperature}
         self.affordances = Affordances(
