@@ -166,3 +166,11 @@ def test_a_cost_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_a_policy_that_sees_more_than_latents_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"planner PTP asks the agent about latents alone.*expected practice.inputs=\[latent\]"):
         Practice(settings([*BITFLIP, "practice.inputs=[observation]", "planner=ptp"], tmp_path / "run"))
+
+
+def test_without_values_a_policy_may_see_more_than_latents_and_no_values_are_sent_along(tmp_path: Path) -> None:
+    small = ["planner.scales=[2]", "planner.subgoals=2", "planner.first_steps=2", "planner.candidates=8", "planner.cost.value_weight=0"]
+    run = Practice(settings([*BITFLIP, "practice.inputs=[observation]", "planner=ptp", *small], tmp_path / "run"))
+    run.step()
+    assert "values" not in run.learner.policy.snapshot()
+    run.close()
