@@ -34,8 +34,8 @@ OFFLINE: dict[str, Experiment] = {
     ),
     "demos_noisy": Experiment(
         "demos",
-        "The same with demonstrations that leave something to gain: of an expert disturbed by noise and random actions, which reaches its "
-        "goal in little more than half of them.",
+        "The same with demonstrations that leave something to gain: of an expert disturbed by noise and random actions, which ends at its "
+        "goal in about half of them.",
         {
             "demos+her": [],
             "bc": ["agent=gcbc", "offline_share=1"],
