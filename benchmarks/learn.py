@@ -73,15 +73,15 @@ def can_resume(folder: Path, overrides: list[str]) -> bool:
 
 def twin(name: str, arm: str) -> tuple[str, str] | None:
     """Return the first (experiment, arm) that practises exactly what this one does, None where that is this one."""
-    own = EXPERIMENTS[name]
-    same = (
-        (other, its_arm)
-        for other, experiment in EXPERIMENTS.items()
-        for its_arm, overrides in experiment.arms.items()
-        if (experiment.preset, experiment.data, experiment.sets, overrides) == (own.preset, own.data, own.sets, own.arms[arm])
-    )
-    first = next(same)
+    own = practised(name, arm)
+    first = next((other, its_arm) for other in EXPERIMENTS for its_arm in EXPERIMENTS[other].arms if practised(other, its_arm) == own)
     return None if first == (name, arm) else first
+
+
+def practised(name: str, arm: str) -> tuple[Any, ...]:
+    """Return all that decides what an arm practises."""
+    experiment, overrides = EXPERIMENTS[name], EXPERIMENTS[name].arms[arm]
+    return experiment.preset, () if "dataset=" in overrides else experiment.data, experiment.sets, overrides
 
 
 def dataset(name: str, keep: Path) -> list[str]:

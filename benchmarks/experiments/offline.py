@@ -38,11 +38,11 @@ OFFLINE: dict[str, Experiment] = {
         "goal in about half of them.",
         {
             "demos+her": [],
+            "her": ["dataset=", "agent.bc_weight=0"],  # that of `demos`
             "bc": ["agent=gcbc", "offline_share=1"],
-            "demos+her, no filter": ["agent.q_filter=false"],
         },
         figures=("success_rate", "block_distance_m"),
-        pairs=[("demos+her", "bc", "success_rate"), ("demos+her", "demos+her, no filter", "success_rate")],
+        pairs=[("demos+her", "her", "success_rate"), ("demos+her", "bc", "success_rate")],
         data=(
             *("env=pick_place", "env.image_size=0", "policy=noisy-scripted", "noise=0.1", "random_share=0.1", "episodes=100"),
             *("states=true", "seed=101"),
