@@ -5,7 +5,7 @@
 A goal is kept when its rollout, from a reset, succeeded, came to rest without penetration and never pressed two bodies into
 each other by more than three millimetres on the way; and when it is far: a door open by more than 0.15 rad, a drawer by more than
 4 cm, a button pressed, a puck at least 8 cm from its start and every one of several objects at least 6 cm. The splits come from
-different seeds, so "tune" shares no goal with "test". DrawerPickPush also has its three long tasks, once each and 100 times in all.
+different seeds, so "tune" shares no goal with "test". DrawerPickPush also has its three long tasks, once each, and 100 of them a split.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ class DrawerPickPushEnv(GraspingEnv):
     lane. The long tasks need two to four of them in order: A, push the cylinder out of the drawer's way, then open it; B, open the
     drawer, then put the block in; C, push, open, put the block in, close. ``fixed_goals("long")`` has one of each.
 
-    tasks: "skills", or "long": goals are then long tasks, with their starts, and episodes 300 steps by default. Raises `UserError` for
-    anything else.
+    tasks: "skills", or "long": sampled and committed goals are then long tasks, with their starts, and episodes 300 steps by default; a
+    reset without a goal still draws one that is one skill away. Raises `UserError` for anything else.
 
     Sources of the task: Fang et al. 2022, "Planning to Practice: Efficient Online Fine-Tuning by Composing Goals in Latent Space"
     (PTP), and Fang et al. 2022, "Generalization with Lossy Affordances" (FLAP), here with a Franka arm and a friction grasp.
@@ -73,12 +73,9 @@ class DrawerPickPushEnv(GraspingEnv):
     def sample_goals(self, n: int, generator: np.random.Generator) -> GoalSet:
         """Return `n` goals, each the outcome of one skill, or of a long task, from its own start (`starts`)."""
         if self.tasks == "long":
-            return GoalSet.join([self._long_goal(generator) for _ in range(n)]) if n else self.fixed_goals("long").take([])
-        starts = np.array([draw_layout(generator).state(draw_hand(generator)) for _ in range(n)]).reshape(n, -1)
-        goals = [self.next_goal(start, generator) for start in starts]
-        states = np.array([goal.states[0] for goal in goals]).reshape(n, -1)
-        achieved = np.array([goal.achieved[0] for goal in goals], np.float32).reshape(n, len(self.factors))
-        return GoalSet(states, achieved, starts=starts)
+            return GoalSet.join([self._long_goal(generator) for _ in range(n)])
+        starts = [draw_layout(generator).state(draw_hand(generator)) for _ in range(n)]
+        return GoalSet.join([self.next_goal(start, generator) for start in starts])
 
     def _long_goal(self, generator: np.random.Generator) -> GoalSet:
         start, end = draw_long(str(generator.choice(LONG_TASKS)), generator)

@@ -73,7 +73,7 @@ def changes(here: Layout, there: Layout) -> list[str]:
 def task_of(here: Layout, there: Layout) -> str:
     """Return the name of the skill or of the long task that leads from one layout to another; of other changes all names, joined by "+"."""
     names = "+".join(changes(here, there))
-    return _CHANGES.get(names, names) if not here.opening > OPENED else names
+    return names if here.opening > OPENED else _CHANGES.get(names, names)  # long tasks begin with the drawer shut
 
 
 def draw_long(task: str, generator: np.random.Generator) -> tuple[Layout, Layout]:

@@ -122,14 +122,16 @@ def draw_layout(generator: np.random.Generator, layouts: str, shapes: tuple[str,
 
     For one of `SCENES` nothing is left to `generator`: the same one comes every time.
     """
-    same, held_out = layouts in SCENES, layouts != "train"
-    if same:
+    held_out = layouts != "train"
+    if layouts in SCENES:
         generator = np.random.default_rng(SCENES[layouts])
     arrangements = HELD_OUT_ARRANGEMENTS if held_out else [one for one in ARRANGEMENTS if one not in HELD_OUT_ARRANGEMENTS]
     side, button, tray = arrangements[int(generator.integers(len(arrangements)))]
     there = generator.random(4) < (0.7, 0.7, 0.7, 0.8)  # drawer, button, tray, object
-    if held_out:
-        there[0 if same else 1 : 4 if same else 3] = True
+    if layouts in SCENES:
+        there[:] = True
+    elif held_out:
+        there[1:3] = True
     if not (there[0] or there[1] or there[3]):
         there[3] = True
     look = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -16,6 +15,7 @@ LONGEST = ("compare", "faults", "real_robot", "context_vae", "collect", "outcome
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("unhurried")
+torch.set_num_threads(1)  # sums would depend on how many there are, and two workers have two cores
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,12 +30,3 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "doors.h5"
     collect(["env=door", "env.image_size=48", "env.horizon=10", "policy=random", "episodes=12", "simulators=4", f"out={path}"])
     return path
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """One thread for torch, whose sums would depend on how many there are."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from gymnasium import spaces
 from scipy.stats import spearmanr
 from test_representations import Memory, draw_from
 
-torch.set_num_threads(1)
 SIZE = 32
 SPACE = spaces.Dict(
     {

@@ -27,8 +27,6 @@ from gcrl.agents.scripted import Oracle
 from gcrl.agents.targets import Polyak, value_range
 from gcrl.agents.td3 import TD3
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_seed_and_batches_give_the_same_bits(kind: str) -> None:

@@ -21,8 +21,6 @@ from gcrl.agents.qrl import QRL
 from gcrl.agents.sac import SAC
 from gcrl.agents.td3 import TD3
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.mark.parametrize(("kind", "more"), [("sac", {}), ("td3", {}), ("ddpg", {"action_l2": 0.0, "reward_range": None})])
 def test_one_step_bandit_is_solved(kind: str, more: dict[str, Any]) -> None:

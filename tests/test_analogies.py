@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -23,8 +22,6 @@ from gcrl.evaluation import evaluate, start_seeds
 from gcrl.policy import Policy
 from gcrl.practice import Practice
 from representations.identity import Identity
-
-torch.set_num_threads(1)
 
 PLACES = [3, 4, 6, 7, 9, 10]  # entries of an achieved goal that say where objects are, whatever they are
 

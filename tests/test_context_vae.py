@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 from run_cases import DOOR, differences, finish_steps, outcome, settings
 from test_representations import Memory, draw_from
@@ -23,7 +22,6 @@ from representations.windows import Windows
 SIZE, EPISODES, STEPS = 32, 90, 9
 HUES = np.array([[210, 40, 40], [40, 170, 60], [50, 80, 220]], np.uint8)
 SPACE = spaces.Dict({"image": spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)})
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def squares(hues: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -59,7 +57,6 @@ def world() -> tuple[Memory, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def fitted(world: tuple[Memory, np.ndarray]) -> ContextVAE:
-    torch.set_num_threads(1)
     vae = ContextVAE(SPACE, seed=1, z_dim=2, scene_dim=3, first_steps=1000)
     vae.fit(world[0], draw_from(world[0]), np.random.default_rng(1), first=True)
     return vae

@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 from sklearn.neighbors import KernelDensity
 
@@ -17,8 +16,6 @@ from goal_samplers.densities.representation import RepresentationDensity
 from goal_samplers.densities.vae_state import StateVAE
 from representations.identity import Identity
 from representations.vae import VAE
-
-torch.set_num_threads(1)
 
 
 class Memory:

@@ -17,8 +17,6 @@ from gcrl.agents.api import Batch
 ALL = [*KINDS, "drq"]
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def agent_on(kind: str, device: str) -> Any:
     return small_drq(device=device) if kind == "drq" else small(kind, device=device)

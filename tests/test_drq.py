@@ -31,8 +31,6 @@ SIDE = 24
 WIDTH = SIDE * SIDE * 3
 BESIDE = 2  # inputs beside the picture
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def small(seed: int = 0, **more: Any) -> DrQ:
     return DrQ(WIDTH + BESIDE, WIDTH, BOX, seed=seed, **({"hidden": (16, 16), "maps": 4, "features": 8} | more))

@@ -13,8 +13,6 @@ from goal_samplers.api import Density, GoalContext
 from goal_samplers.densities.flow import Flow
 from representations.identity import Identity
 
-torch.set_num_threads(1)
-
 
 class Memory:
     """An experience of given columns, one episode."""

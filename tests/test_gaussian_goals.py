@@ -170,7 +170,6 @@ def one_axis_at_a_time(where: np.ndarray, actions: np.ndarray) -> np.ndarray:
     return np.clip(where + 0.15 * actions * larger, -1, 1)
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_a_policy_that_is_told_what_matters_does_that_first() -> None:
     """Two tasks, x at 0.5 and y at -0.5, each with the other coordinate anywhere; a point can move along one axis at a time."""
     rng, horizon = np.random.default_rng(1), 12

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 from run_cases import BITFLIP, settings
 
@@ -15,8 +14,6 @@ from gcrl.practice import Practice
 from representations.api import Floats
 from representations.gcb import GCB
 from representations.made_up import Frames, made_up_frames, made_up_space
-
-torch.set_num_threads(1)
 
 STEPS, LOOKS = 12, 4
 

@@ -22,9 +22,6 @@ from goal_samplers.planners.api import PlanContext
 from goal_samplers.planners.conformance import run_checks
 from goal_samplers.planners.own import Own
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 # ---- waypoints ------------------------------------------------------------------------------------------------------------------
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from envs.errors import UserError
 from representations.probe import probe
 
-torch.set_num_threads(1)
 # the probe
 
 

@@ -27,9 +27,6 @@ STEPS, STRIDE = 24, 0.05
 SMALL = {"scales": [8, 4], "subgoals": 8, "hidden": 48, "codes": 2, "candidates": 128, "first_steps": 400, "batch_size": 128, "lr": 3e-3}
 
 
-torch.set_num_threads(1)
-
-
 def crossroads(episodes: int = 200) -> GoalContext:
     """Return walks on the plane that go straight along one axis, either way, by STRIDE a step."""
     generator = np.random.default_rng(5)

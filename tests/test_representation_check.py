@@ -20,7 +20,6 @@ from representations.conformance import CHECKS, check_representation, run_checks
 from representations.identity import Identity
 from representations.pca import PCA
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 FEW = ["first_steps=20", "refit_steps=5"]
 QUICK = {
     "vae": [*FEW, "latent_dim=3"],

@@ -23,7 +23,6 @@ from representations.temporal import Temporal
 from representations.vae import VAE
 from representations.vqvae import VQVAE
 
-torch.set_num_threads(1)
 SIZE = 32
 SPACE = spaces.Dict({"image": spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8), "achieved_goal": spaces.Box(-9.0, 9.0, (2,))})
 

@@ -25,8 +25,6 @@ from goal_samplers.densities.kde import KDE
 from goal_samplers.skewfit import SkewFit
 from goal_samplers.uniform import Uniform
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as ended:

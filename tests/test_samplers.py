@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +25,6 @@ from representations.pca import PCA
 from representations.vae import VAE
 from representations.vqvae import VQVAE
 
-torch.set_num_threads(1)
 IMAGE_SPACE = spaces.Dict({"image": spaces.Box(0, 255, (16, 16, 3), np.uint8), "achieved_goal": spaces.Box(-1.0, 1.0, (2,))})
 log_weights = arrays.arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e4, 1e4))
 

@@ -15,7 +15,6 @@ from representations.quantize import Quantiser, spread_out, usage
 from representations.vq_prior import PixelCNN, ScenePrior, pairs
 from representations.vqvae import RESERVOIR, VQVAE
 
-torch.set_num_threads(1)
 SIZE, STEPS, SIDE = 32, 9, 8
 COLOURS = np.array([[220, 30, 30], [30, 180, 40], [40, 60, 220], [230, 200, 40]], np.uint8)
 SPACE = spaces.Dict({"image": spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8), "achieved_goal": spaces.Box(-9.0, 9.0, (2,))})

@@ -13,36 +13,27 @@ LAYER_NORM = ["agent.layer_norm=true"]
 SAC_MAZE = ["agent.batch_size=256", "agent.discount=0.99", "agent.lr=3e-4"]
 PUSH_NETWORKS = ["agent.hidden=[128,128]", "agent.discount=0.97", "agent.lr=1e-3", "agent.tau=0.01", "agent.batch_size=256"]
 
+DEMOS = {"demos+her": [], "her": ["dataset=", "agent.bc_weight=0"], "bc": ["agent=gcbc", "offline_share=1"]}
+DEMOS_FIGURES = ("success_rate", "block_distance_m")
+DEMOS_PAIRS = [("demos+her", arm, "success_rate") for arm in ("her", "bc")]
+
 OFFLINE: dict[str, Experiment] = {
     "demos": Experiment(
         "demos",
         "PickPlace by state, sparse rewards, 100 scripted demonstrations: demonstrations + Q-filter + HER far above HER alone, "
         "and above cloning.",
-        {
-            "demos+her": [],
-            "her": ["dataset=", "agent.bc_weight=0"],
-            "bc": ["agent=gcbc", "offline_share=1"],
-            "demos+her, no filter": ["agent.q_filter=false"],
-        },
-        figures=("success_rate", "block_distance_m"),
-        pairs=[
-            ("demos+her", "her", "success_rate"),
-            ("demos+her", "bc", "success_rate"),
-            ("demos+her", "demos+her, no filter", "success_rate"),
-        ],
+        {**DEMOS, "demos+her, no filter": ["agent.q_filter=false"]},
+        figures=DEMOS_FIGURES,
+        pairs=[*DEMOS_PAIRS, ("demos+her", "demos+her, no filter", "success_rate")],
         data=("env=pick_place", "env.image_size=0", "policy=scripted", "episodes=100", "states=true"),
     ),
     "demos_noisy": Experiment(
         "demos",
         "The same with demonstrations that leave something to gain: of an expert disturbed by noise and random actions, which ends at its "
         "goal in about half of them.",
-        {
-            "demos+her": [],
-            "her": ["dataset=", "agent.bc_weight=0"],  # that of `demos`
-            "bc": ["agent=gcbc", "offline_share=1"],
-        },
-        figures=("success_rate", "block_distance_m"),
-        pairs=[("demos+her", "her", "success_rate"), ("demos+her", "bc", "success_rate")],
+        DEMOS,
+        figures=DEMOS_FIGURES,
+        pairs=DEMOS_PAIRS,
         data=(
             *("env=pick_place", "env.image_size=0", "policy=noisy-scripted", "noise=0.1", "random_share=0.1", "episodes=100"),
             *("states=true", "seed=101"),
@@ -51,13 +42,9 @@ OFFLINE: dict[str, Experiment] = {
     "demos_stack": Experiment(
         "demos_stack",
         "The same on a tower of two blocks, as it comes out.",
-        {
-            "demos+her": [],
-            "her": ["dataset=", "agent.bc_weight=0"],
-            "bc": ["agent=gcbc", "offline_share=1"],
-        },
-        figures=("success_rate", "block_distance_m"),
-        pairs=[("demos+her", "her", "success_rate"), ("demos+her", "bc", "success_rate")],
+        DEMOS,
+        figures=DEMOS_FIGURES,
+        pairs=DEMOS_PAIRS,
         data=("env=stack", "env.image_size=0", "policy=scripted", "episodes=100", "states=true"),
     ),
     "offline_maze": Experiment(

@@ -30,6 +30,13 @@ PUSH_SETS = {
     name: ("n=200", "splits=[0.5,0,0.5]", f"where={{{bounds}}}", "seed=101")
     for name, bounds in {"left": "puck_y_m:[0.06,0.14]", "right": "puck_y_m:[-0.14,-0.06]", "far": "puck_x_m:[0.54,0.60]"}.items()
 }
+EXPLORE = ("success_rate", "door_angle_error", "visited:coverage", "visited:entropy")
+
+
+def ahead(*arms: str) -> list[tuple[str, str, str]]:
+    """Return the comparisons of Skew-Fit with `arms` on the hard-to-explore door."""
+    return [("skewfit", arm, figure) for figure in ("success_rate", "visited:entropy") for arm in arms]
+
 
 SAMPLERS: dict[str, Experiment] = {
     "corridor": Experiment(
@@ -44,26 +51,16 @@ SAMPLERS: dict[str, Experiment] = {
         "The hard-to-explore door by state: Skew-Fit beats samples of the density of the data and uniform replay in "
         "coverage of angles and in success.",
         {"skewfit": [], "rig": ["goal_sampler.alpha=0", "goal_sampler.goals=density"], "uniform": ["goal_sampler=uniform"]},
-        figures=("success_rate", "door_angle_error", "visited:coverage", "visited:entropy"),
-        pairs=[
-            ("skewfit", "rig", "success_rate"),
-            ("skewfit", "uniform", "success_rate"),
-            ("skewfit", "rig", "visited:entropy"),
-            ("skewfit", "uniform", "visited:entropy"),
-        ],
+        figures=EXPLORE,
+        pairs=ahead("rig", "uniform"),
     ),
     "door_explore": Experiment(
         "door_explore",
         "The hard-to-explore door from pixels: Skew-Fit beats the prior (RIG) and uniform replay in coverage of angles and in success.",
         {"skewfit": [], "rig": ["goal_sampler=prior"], "uniform": ["goal_sampler=uniform"]},
         seeds=(1, 2, 3),
-        figures=("success_rate", "door_angle_error", "visited:coverage", "visited:entropy"),
-        pairs=[
-            ("skewfit", "rig", "success_rate"),
-            ("skewfit", "uniform", "success_rate"),
-            ("skewfit", "rig", "visited:entropy"),
-            ("skewfit", "uniform", "visited:entropy"),
-        ],
+        figures=EXPLORE,
+        pairs=ahead("rig", "uniform"),
     ),
     "race_corridor": Experiment(
         "corridor",
@@ -78,8 +75,8 @@ SAMPLERS: dict[str, Experiment] = {
         "door_explore_state",
         "Which goals open the hard-to-explore door by state: all samplers on equal budgets. Skew-Fit beats uniform replay.",
         RACE_DOOR,
-        figures=("success_rate", "door_angle_error", "visited:coverage", "visited:entropy"),
-        pairs=[("skewfit", arm, figure) for figure in ("success_rate", "visited:entropy") for arm in RACE_DOOR if arm != "skewfit"],
+        figures=EXPLORE,
+        pairs=ahead(*(arm for arm in RACE_DOOR if arm != "skewfit")),
     ),
     "disco": Experiment(
         "disco",

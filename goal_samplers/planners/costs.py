@@ -37,13 +37,17 @@ class ReachByValue:
             if not 0 <= weight < float("inf"):
                 raise UserError(f"planner.cost.{name} = {weight}; expected a number of at least 0")
         self.value_weight, self.code_weight, self.trusted = value_weight, code_weight, trusted
-        self.by_value = value_weight > 0
+
+    @property
+    def by_value(self) -> bool:
+        """Whether values count."""
+        return self.value_weight > 0
 
     def __call__(self, paths: Floats, goals: Floats, codes: Floats, value: Value | None) -> Floats:
         """Return (n, m) costs. Raises `UserError` where values count and there are none."""
         ends = np.linalg.norm(paths[:, 1:] - goals[:, None], axis=2)
         pieces = self.code_weight * np.square(codes).sum(axis=2)
-        if self.value_weight:
+        if self.by_value:
             if value is None:
                 raise UserError("planner.cost.value_weight asks for values, and this agent has none; expected planner.cost.value_weight=0")
             width = paths.shape[2]
