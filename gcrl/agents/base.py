@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gcrl.agents import state as states
+from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Floats, Metrics
 from gcrl.agents.inference import ACT_ROWS, VALUE_ROWS, in_chunks
 from gcrl.agents.networks import Gaussian
@@ -51,7 +52,7 @@ class GoalAgent(ABC):
         self.weights = torch.Generator().manual_seed(seed)
         self.seed = seed
 
-    def assemble(self, optimizers: Mapping[str, torch.optim.Optimizer], **networks: nn.Module) -> None:
+    def assemble(self, optimizers: Mapping[str, Adam], **networks: nn.Module) -> None:
         """Say what is learnt: all `networks` are saved with a checkpoint, each of `optimizers` steps under its name."""
         generator = torch.Generator().manual_seed(self.seed)
         self.learner = states.Learner(self.name, networks, dict(optimizers), self.normalizer, generator)

@@ -11,13 +11,13 @@ from gymnasium import spaces
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import Ensemble, GaussianAgent
 from gcrl.agents.improve import Improvement
 from gcrl.agents.losses import finite_check
 from gcrl.agents.networks import MLP, OfflineActor
 from gcrl.agents.spaces import require_all
-from gcrl.agents.state import adam
 
 
 class Similarity(nn.Module):
@@ -78,7 +78,7 @@ class CRL(GaussianAgent, Ensemble):
         self.actor = self.improve.actor(self.dim, self.range.dim, self.hidden, self.weights).to(device)
         dims = (input_dim + self.range.dim, goal_dim)
         self.pair = [Similarity(dims, latent, self.hidden, self.weights, layer_norm).to(device) for _ in range(2)]
-        self.assemble({"actor": adam(lr, self.actor), "critics": adam(lr, *self.pair)}, actor=self.actor, critics=nn.ModuleList(self.pair))
+        self.assemble({"actor": Adam(lr, self.actor), "critics": Adam(lr, *self.pair)}, actor=self.actor, critics=nn.ModuleList(self.pair))
 
     def update(self, batch: Batch) -> Metrics:
         """Take one gradient step of the critics and one of the actor; metrics are 0-d tensors, ``finite`` is the sum of the losses."""

@@ -11,13 +11,13 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Floats, Metrics
 from gcrl.agents.base import GoalAgent, Valued
 from gcrl.agents.inference import ACT_ROWS, in_chunks
 from gcrl.agents.losses import finite_check, td_loss, td_target
 from gcrl.agents.networks import MLP
 from gcrl.agents.spaces import number_of_actions
-from gcrl.agents.state import adam
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
 
@@ -67,7 +67,7 @@ class DQN(GoalAgent, Valued):
         self.actor = self.network = MLP([self.dim, *self.hidden, self.actions], self.weights).to(device)
         self.target_network = frozen_copy(self.network)
         self.targets = Polyak(tau, (self.target_network, self.network))
-        self.assemble({"network": adam(lr, self.network)}, network=self.network, target_network=self.target_network)
+        self.assemble({"network": Adam(lr, self.network)}, network=self.network, target_network=self.target_network)
 
     def act(self, inputs: Floats, goals: Floats, explore: Sequence[np.random.Generator] | None = None) -> NDArray[np.int64]:
         """Return (n,) int64 actions: the best by value, or ε-greedy where `explore` is given."""

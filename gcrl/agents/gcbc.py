@@ -7,11 +7,11 @@ from typing import Any
 
 from gymnasium import spaces
 
+from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import GaussianAgent
 from gcrl.agents.losses import clone_loss, finite_check
 from gcrl.agents.networks import OfflineActor
-from gcrl.agents.state import adam
 
 
 class GCBC(GaussianAgent):
@@ -39,7 +39,7 @@ class GCBC(GaussianAgent):
     ) -> None:
         super().__init__(input_dim, goal_dim, action_space, seed=seed, device=device, hidden=hidden, batch_size=batch_size, lr=lr)
         self.actor = OfflineActor(self.dim, self.range.dim, self.hidden, self.weights).to(device)
-        self.assemble({"actor": adam(lr, self.actor)}, actor=self.actor)
+        self.assemble({"actor": Adam(lr, self.actor)}, actor=self.actor)
 
     def update(self, batch: Batch) -> Metrics:
         """Take one gradient step; metrics are 0-d tensors, ``finite`` is the loss."""

@@ -10,13 +10,13 @@ from gymnasium import spaces
 from torch import nn
 
 from envs.errors import UserError
+from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Floats, Metrics
 from gcrl.agents.inference import ACT_ROWS, in_chunks
 from gcrl.agents.ivl import IVL
 from gcrl.agents.losses import advantage_weighted_loss
 from gcrl.agents.networks import MLP, gaussian_log_prob
 from gcrl.agents.spaces import require_all
-from gcrl.agents.state import adam
 
 
 class HIQL(IVL):
@@ -70,7 +70,7 @@ class HIQL(IVL):
         self.subgoal_steps = subgoal_steps
         # Of unit deviation, so that its log density is the squared error of standardised goals.
         self.high = MLP([self.dim, *self.hidden, goal_dim], self.weights).to(device)
-        optimizers = {"actor": adam(lr, self.actor), "high": adam(lr, self.high), "values": adam(lr, self.values)}
+        optimizers = {"actor": Adam(lr, self.actor), "high": Adam(lr, self.high), "values": Adam(lr, self.values)}
         self.assemble(optimizers, actor=self.actor, high=self.high, values=self.values, target_values=self.target_values)
 
     def update(self, batch: Batch) -> Metrics:

@@ -9,12 +9,12 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import Ensemble, GaussianAgent
 from gcrl.agents.improve import Improvement
 from gcrl.agents.losses import expectile_loss, finite_check, td_loss, td_target
 from gcrl.agents.networks import MLP, Critics, OfflineActor
-from gcrl.agents.state import adam
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
 
@@ -75,7 +75,7 @@ class IQL(GaussianAgent, Ensemble):
         self.target_critics = frozen_copy(self.critics)
         self.targets = Polyak(tau, (self.target_critics, self.critics))
         self.assemble(
-            {"actor": adam(lr, self.actor), "critics": adam(lr, self.critics), "values": adam(lr, self.values)},
+            {"actor": Adam(lr, self.actor), "critics": Adam(lr, self.critics), "values": Adam(lr, self.values)},
             actor=self.actor,
             critics=self.critics,
             values=self.values,

@@ -9,11 +9,11 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import Ensemble, GaussianAgent
 from gcrl.agents.losses import advantage_weighted_loss, expectile_loss, finite_check, td_target
 from gcrl.agents.networks import Critics, OfflineActor
-from gcrl.agents.state import adam
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
 
@@ -66,7 +66,7 @@ class IVL(GaussianAgent, Ensemble):
         self.target_values = frozen_copy(self.values)
         self.targets = Polyak(tau, (self.target_values, self.values))
         self.assemble(
-            {"actor": adam(lr, self.actor), "values": adam(lr, self.values)},
+            {"actor": Adam(lr, self.actor), "values": Adam(lr, self.values)},
             actor=self.actor,
             values=self.values,
             target_values=self.target_values,

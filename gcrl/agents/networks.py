@@ -54,7 +54,7 @@ class MLP(nn.Module):
             layers, norms = ([(one.detach(), other.detach()) for one, other in pairs] for pairs in (layers, norms))
         for index, (weight, bias) in enumerate(layers[:-1]):
             x = linear(x, weight, bias)
-            x = F.layer_norm(x, bias.shape, *norms[index]).relu() if norms else x.relu_()
+            x = F.layer_norm(x, bias.shape, *norms[index]).relu_() if norms else x.relu_()
         return linear(x, *layers[-1])
 
 

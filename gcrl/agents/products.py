@@ -6,15 +6,24 @@ oneDNN, which torch carries too, does not. The choice follows from the machine a
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+
+def _other_maker() -> bool:
+    """Return whether the processor is one whose maker is not MKL's."""
+    about = Path("/proc/cpuinfo")  # of Linux; elsewhere torch's own choice stands
+    return about.is_file() and "GenuineIntel" not in about.read_text(errors="replace")
+
+
 SMALLEST = 64**3  # multiplications; below, calling oneDNN costs more than it saves
 ONEDNN = (
-    torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    _other_maker()
+    and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from envs.errors import UserError
+from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import GaussianAgent, Valued
 from gcrl.agents.improve import Improvement
@@ -18,7 +19,6 @@ from gcrl.agents.losses import finite_check
 from gcrl.agents.networks import MLP, OfflineActor
 from gcrl.agents.quasimetric import Quasimetric
 from gcrl.agents.spaces import require_all
-from gcrl.agents.state import adam
 
 SOFTENING = 100.0  # steps over which pushing apart fades out beyond `far`
 
@@ -78,7 +78,7 @@ class QRL(GaussianAgent, Valued):
         self.dynamics = MLP([latent + self.range.dim, *self.hidden, latent], self.weights, layer_norm=layer_norm).to(device)
         self.multiplier = Multiplier(multiplier).to(device)
         self.assemble(
-            {"actor": adam(lr, self.actor), "model": adam(lr, self.distance, self.dynamics), "multiplier": adam(lr, self.multiplier)},
+            {"actor": Adam(lr, self.actor), "model": Adam(lr, self.distance, self.dynamics), "multiplier": Adam(lr, self.multiplier)},
             actor=self.actor,
             distance=self.distance,
             dynamics=self.dynamics,

@@ -9,13 +9,13 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import Ensemble, GaussianAgent
 from gcrl.agents.imitation import Imitation
 from gcrl.agents.losses import finite_check, sac_actor_loss, td_loss, td_target, temperature_loss
 from gcrl.agents.networks import Critics, GaussianActor, Temperature
 from gcrl.agents.spaces import require_all
-from gcrl.agents.state import adam
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
 
@@ -82,7 +82,7 @@ class SAC(GaussianAgent, Ensemble):
         self.targets = Polyak(tau, (self.target_critics, self.critics))
         self.temperature = Temperature(temperature).to(device)
         self.assemble(
-            {"critics": adam(lr, self.critics, *below.values()), "actor": adam(lr, self.actor, self.temperature)},
+            {"critics": Adam(lr, self.critics, *below.values()), "actor": Adam(lr, self.actor, self.temperature)},
             actor=self.actor,
             critics=self.critics,
             target_critics=self.target_critics,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from envs.errors import UserError, did_you_mean
+from gcrl.agents.adam import Adam
 from gcrl.agents.normalizer import Normalizer
 
 
@@ -25,7 +26,7 @@ class Learner:
 
     owner: str
     networks: dict[str, nn.Module]
-    optimizers: dict[str, torch.optim.Optimizer]
+    optimizers: dict[str, Adam]
     normalizer: Normalizer
     generator: torch.Generator
     updates: int = 0
@@ -62,10 +63,7 @@ class Learner:
         """Take one step of the optimiser `name` down the gradient of `loss`; none while `measured`."""
         if self.measuring:
             return
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        self.optimizers[name].descend(loss)
 
     @contextlib.contextmanager
     def measured(self) -> Iterator[None]:
@@ -82,12 +80,6 @@ class Learner:
             with torch.no_grad():
                 for parameter, value in zip(parameters, kept, strict=True):
                     parameter.copy_(value)
-
-
-def adam(lr: float, *networks: nn.Module) -> torch.optim.Adam:
-    """Return Adam over all parameters of `networks` that are learnt, in one kernel."""
-    learnt = [parameter for network in networks for parameter in network.parameters() if parameter.requires_grad]
-    return torch.optim.Adam(learnt, lr=lr, fused=True)
 
 
 def part(state: Mapping[str, Any], name: str, owner: str) -> Any:
@@ -133,13 +125,13 @@ def _under(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
-def adam_state(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
+def adam_state(optimizer: Adam) -> dict[str, dict[str, Tensor]]:
     """Return a copy of the moments per parameter, {"0": {"step", "exp_avg", "exp_avg_sq"}, ...}; empty before the first step."""
     state = optimizer.state_dict()["state"]
     return {str(index): {name: value.detach().cpu().clone() for name, value in moments.items()} for index, moments in state.items()}
 
 
-def load_adam(optimizer: torch.optim.Optimizer, state: Mapping[str, Mapping[str, Any]], owner: str) -> None:
+def load_adam(optimizer: Adam, state: Mapping[str, Mapping[str, Any]], owner: str) -> None:
     """Take over what `adam_state` returned; raises `UserError` where it belongs to other parameters."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if state and set(state) != {str(index) for index in range(len(parameters))}:

@@ -10,6 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Floats, Metrics
 from gcrl.agents.base import Ensemble, GoalAgent
 from gcrl.agents.imitation import Imitation
@@ -17,7 +18,6 @@ from gcrl.agents.inference import ACT_ROWS, in_chunks
 from gcrl.agents.losses import deterministic_actor_loss, finite_check, td_loss, td_target
 from gcrl.agents.networks import Critics, DeterministicActor
 from gcrl.agents.spaces import ActionRange
-from gcrl.agents.state import adam
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
 
 
@@ -94,7 +94,7 @@ class TD3(GoalAgent, Ensemble):
         self.target_critics = frozen_copy(self.critics)
         self.targets = Polyak(tau, (self.target_actor, self.actor), (self.target_critics, self.critics))
         self.assemble(
-            {"actor": adam(lr, self.actor), "critics": adam(lr, self.critics)},
+            {"actor": Adam(lr, self.actor), "critics": Adam(lr, self.critics)},
             actor=self.actor,
             critics=self.critics,
             target_actor=self.target_actor,
