@@ -11,6 +11,7 @@ from gymnasium import spaces
 from torch.nn.functional import cross_entropy
 
 from envs.errors import UserError
+from representations.adam import Adam
 from representations.api import DrawRows, Experience, Floats, Observations, Rows
 from representations.checks import at_least, positive
 from representations.curve import fit_metrics
@@ -75,7 +76,7 @@ class Contrastive:
         )
         if shift and not self._network.pictures:
             raise UserError(f"Contrastive: shift = {shift} moves pictures, but '{key}' is a state; expected 0")
-        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=lr, fused=True)
+        self._optimizer = Adam(lr, self._network)
 
     def encode(self, observations: Observations, context: Floats | None = None) -> Floats:
         """Return (n, d) float32 embeddings of pictures (n, H, W, c) or states (n, ...)."""
@@ -109,9 +110,7 @@ class Contrastive:
         similarity = _similarity(now, then)
         truth = torch.arange(len(now), device=now.device)
         loss = (cross_entropy(similarity, truth) + cross_entropy(similarity.T, truth)) / 2
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
+        self._optimizer.descend(loss)
         return loss.detach()
 
     def _score(self, experience: Experience, rows: Rows, generator: np.random.Generator) -> dict[str, float]:

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from torch import nn
 
 from envs.errors import UserError
+from representations.adam import Adam
 from representations.api import DrawRows, Experience, Floats, Observations, Rows
 from representations.checks import at_least, positive
 from representations.chunks import in_chunks
@@ -106,7 +107,7 @@ class GCB:
         self._network = seeded(lambda: PairNetwork(trunk, features, latent_dim), seed).to(torch.device(device))
         self._target = copy.deepcopy(self._network).requires_grad_(False)
         self._guesses: Guesses | None = None  # made once it is known how many numbers an action has
-        self._optimizers: list[tuple[torch.optim.Adam, nn.Module]] = []
+        self._optimizers: list[tuple[Adam, nn.Module]] = []
 
     def encode(self, observations: Observations, context: Floats | None = None) -> Floats:
         """Return (n, d) float32 latents of pictures (n, H, W, c) or states (n, ...)."""
@@ -158,7 +159,7 @@ class GCB:
         features = self._network.features
         made = seeded(lambda: Guesses(features, self.latent_dim, actions), self._seed)
         self._guesses = made.to(self._network.trunk.mean.device)
-        self._optimizers = [(torch.optim.Adam(part.parameters(), lr=self._lr, fused=True), part) for part in (self._network, self._guesses)]
+        self._optimizers = [(Adam(self._lr, part), part) for part in (self._network, self._guesses)]
 
     def _batch(self, experience: Experience, rows: Rows, goals: Rows) -> tuple[torch.Tensor, ...]:
         """Return the raw observations s, s₊, g, whether s = g, and (n, a + 1) what is done and earned there."""
@@ -187,7 +188,7 @@ class GCB:
             loss = loss + metric_weight * ((pair - pair[order]).abs().sum(1) - wanted).square().mean()
         loss = loss + (self._network.state(end) - self._network.state(here) - self._left(pair, end)).square().mean()
         for optimizer, _ in self._optimizers:
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.clear()
         loss.backward()
         for optimizer, _ in self._optimizers:
             optimizer.step()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from representations.adam import Adam
 from representations.api import DrawRows, Experience, Floats, Observations, Rows
 from representations.checks import at_least, positive
 from representations.chunks import in_chunks
@@ -61,7 +62,7 @@ class PictureVAE(ABC):
         self._effect = np.ones(latent_dim, np.float32)
         self._prior_mean, self._prior_factor = np.zeros(latent_dim, np.float32), np.eye(latent_dim, dtype=np.float32)
         self._networks: PictureNetworks = networks.to(memory_format=torch.channels_last).to(self._device)  # type: ignore[call-overload]
-        self._optimizer = torch.optim.Adam(self._networks.parameters(), lr=lr, fused=True)
+        self._optimizer = Adam(lr, self._networks)
 
     @abstractmethod
     def codes(self, pictures: torch.Tensor) -> torch.Tensor:
@@ -107,9 +108,7 @@ class PictureVAE(ABC):
 
     def _step(self, experience: Experience, rows: Rows, noise: torch.Generator, done: float) -> torch.Tensor:
         loss, per_pixel = self.loss(experience, rows, noise, done)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
-        self._optimizer.step()
+        self._optimizer.descend(loss)
         return per_pixel.detach()
 
     def _fit_shape(self, experience: Experience, rows: Rows) -> None:

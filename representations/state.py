@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from envs.errors import UserError, did_you_mean
+from representations.adam import Adam
 
 
 def entry(state: Mapping[str, Any], name: str, owner: str) -> Any:
@@ -46,22 +47,21 @@ def module_state(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in module.state_dict().items()}
 
 
-def optimizer_state(optimizer: torch.optim.Adam, module: nn.Module) -> dict[str, Any]:
+def optimizer_state(optimizer: Adam, module: nn.Module) -> dict[str, Any]:
     """Return the moments and step counts of an Adam over `module`'s parameters, by parameter name; empty before its first step."""
     saved: dict[str, Any] = {}
-    for name, parameter in module.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            saved[f"{name}/{key}"] = value.detach().clone(memory_format=torch.contiguous_format)
+    for (name, _), one in zip(module.named_parameters(), optimizer.state):
+        for key, value in one.items():
+            saved[f"{name}/{key}"] = value.clone(memory_format=torch.contiguous_format)
     return saved
 
 
-def load_optimizer_state(optimizer: torch.optim.Adam, module: nn.Module, state: Mapping[str, Any], owner: str) -> None:
+def load_optimizer_state(optimizer: Adam, module: nn.Module, state: Mapping[str, Any], owner: str) -> None:
     """Put what `optimizer_state` returned back; raise `UserError` where an entry is missing or misshapen."""
-    optimizer.state.clear()
-    if not state:
-        return
-    for name, parameter in module.named_parameters():
+    found: list[dict[str, torch.Tensor]] = []
+    for name, parameter in module.named_parameters() if state else ():
         moments = {key: torch.as_tensor(array(state, f"{name}/{key}", owner, tuple(parameter.shape))) for key in ("exp_avg", "exp_avg_sq")}
-        step = torch.as_tensor(array(state, f"{name}/step", owner, ()))
+        step = torch.as_tensor(array(state, f"{name}/step", owner, ())).to(parameter.device)
         # Adam multiplies moments and weights elementwise, so they must share a memory format
-        optimizer.state[parameter] = {"step": step} | {key: torch.empty_like(parameter).copy_(value) for key, value in moments.items()}
+        found.append({"step": step} | {key: torch.empty_like(parameter).copy_(value) for key, value in moments.items()})
+    optimizer.state = found

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from scipy.stats import spearmanr
 
 from envs.errors import UserError
+from representations.adam import Adam
 from representations.api import DrawRows, Experience, Floats, Observations, Rows
 from representations.checks import at_least, positive
 from representations.curve import fit_metrics
@@ -81,7 +82,7 @@ class Temporal:
             observation_space, key, "Temporal", latent_dim=latent_dim, hidden=hidden, encoder=encoder, seed=seed, device=device
         )
         self._target = copy.deepcopy(self._network).requires_grad_(False)
-        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=lr, fused=True)
+        self._optimizer = Adam(lr, self._network)
 
     def encode(self, observations: Observations, context: Floats | None = None) -> Floats:
         """Return (n, d) float32 embeddings in (discounted) steps of pictures (n, H, W, c) or states (n, ...)."""
@@ -118,9 +119,7 @@ class Temporal:
         errors = wanted + _distance(here, end)
         weights = torch.where(errors > 0, self._expectile, 1.0 - self._expectile)
         loss = (weights * errors.square()).mean()
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
+        self._optimizer.descend(loss)
         with torch.no_grad():
             torch._foreach_lerp_(list(self._target.parameters()), list(self._network.parameters()), self._tau)
         return loss.detach()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy, pad
 
+from representations.adam import Adam
 from representations.api import Experience, Rows
 from representations.curve import finite_curve
 from representations.init import seeded
@@ -146,7 +147,7 @@ class ScenePrior:
         self._device = device
         network = seeded(lambda: PixelCNN(codes, grid, width, layers), seed)
         self.network: PixelCNN = network.to(memory_format=torch.channels_last).to(device)  # type: ignore[call-overload]
-        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=lr, fused=True)
+        self._optimizer = Adam(lr, self.network)
 
     def fit(self, grids: Tokens, later: Rows, first: Rows, batch_size: int) -> torch.Tensor:
         """Take a step on each `batch_size` of the pairs, whose tokens are grids[later] and grids[first]; return the losses (steps,)."""
@@ -155,9 +156,7 @@ class ScenePrior:
             part = slice(start, start + batch_size)
             tokens = self._tensor(grids[later[part]])
             loss = cross_entropy(self.network(tokens, self._tensor(grids[first[part]])), tokens)
-            self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
+            self._optimizer.descend(loss)
             losses.append(loss.detach())
         return finite_curve("VQVAE, its prior", losses)
 

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.errors import UserError
+from representations.adam import Adam
 from representations.api import DrawRows, Experience, Floats, Observations, Rows
 from representations.checks import at_least, image_size, one_of, positive
 from representations.chunks import in_chunks
@@ -85,7 +86,7 @@ class VQVAE:
         self._batch_size, self._commitment, self._temperature, self._codes = batch_size, commitment, temperature, codes
         networks = seeded(lambda: VQNetworks(height, width, channels, codes, code_dim, downsample, hidden), seed)
         self._networks: VQNetworks = networks.to(memory_format=torch.channels_last).to(self._device)  # type: ignore[call-overload]
-        self._optimizer = torch.optim.Adam(self._networks.parameters(), lr=lr, fused=True)
+        self._optimizer = Adam(lr, self._networks)
         self._grid, self._code_dim = self._networks.grid, code_dim
         self.latent_dim = self._grid[0] * self._grid[1] * code_dim
         self.imagines = prior_steps > 0  # goal samplers ask before they call `prior`
@@ -179,9 +180,7 @@ class VQVAE:
         codes = quantiser.codebook[chosen].view_as(z)
         error = (networks.drawn(z + (codes - z).detach()) - x).square().mean()
         loss = error / networks.variance + self._commitment * (z - codes).square().mean()
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
+        self._optimizer.descend(loss)
         quantiser.update(flat, chosen)
         if restart and at % EVERY == EVERY - 1:
             quantiser.restart(flat, noise)

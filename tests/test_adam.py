@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gcrl.agents.adam import Adam
 from gcrl.agents.state import adam_state, load_adam
+from representations.adam import Adam
 
 
 def loss_of(network: nn.Module, step: int, *, first_only: bool = False) -> Tensor:

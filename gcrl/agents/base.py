@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gcrl.agents import state as states
-from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Floats, Metrics
 from gcrl.agents.inference import ACT_ROWS, VALUE_ROWS, in_chunks
 from gcrl.agents.networks import Gaussian
 from gcrl.agents.normalizer import Normalizer
 from gcrl.agents.spaces import ActionRange, hidden_sizes, require_all
+from representations.adam import Adam
 
 
 class GoalAgent(ABC):

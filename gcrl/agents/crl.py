@@ -11,13 +11,13 @@ from gymnasium import spaces
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import Ensemble, GaussianAgent
 from gcrl.agents.improve import Improvement
 from gcrl.agents.losses import finite_check
 from gcrl.agents.networks import MLP, OfflineActor
 from gcrl.agents.spaces import require_all
+from representations.adam import Adam
 
 
 class Similarity(nn.Module):

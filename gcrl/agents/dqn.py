@@ -11,7 +11,6 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Floats, Metrics
 from gcrl.agents.base import GoalAgent, Valued
 from gcrl.agents.inference import ACT_ROWS, in_chunks
@@ -19,6 +18,7 @@ from gcrl.agents.losses import finite_check, td_loss, td_target
 from gcrl.agents.networks import MLP
 from gcrl.agents.spaces import number_of_actions
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
+from representations.adam import Adam
 
 
 class DQN(GoalAgent, Valued):

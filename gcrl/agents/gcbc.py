@@ -7,11 +7,11 @@ from typing import Any
 
 from gymnasium import spaces
 
-from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import GaussianAgent
 from gcrl.agents.losses import clone_loss, finite_check
 from gcrl.agents.networks import OfflineActor
+from representations.adam import Adam
 
 
 class GCBC(GaussianAgent):

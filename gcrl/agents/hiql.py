@@ -10,13 +10,13 @@ from gymnasium import spaces
 from torch import nn
 
 from envs.errors import UserError
-from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Floats, Metrics
 from gcrl.agents.inference import ACT_ROWS, in_chunks
 from gcrl.agents.ivl import IVL
 from gcrl.agents.losses import advantage_weighted_loss
 from gcrl.agents.networks import MLP, gaussian_log_prob
 from gcrl.agents.spaces import require_all
+from representations.adam import Adam
 
 
 class HIQL(IVL):

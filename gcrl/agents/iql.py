@@ -9,13 +9,13 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import Ensemble, GaussianAgent
 from gcrl.agents.improve import Improvement
 from gcrl.agents.losses import expectile_loss, finite_check, td_loss, td_target
 from gcrl.agents.networks import MLP, Critics, OfflineActor
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
+from representations.adam import Adam
 
 
 class IQL(GaussianAgent, Ensemble):

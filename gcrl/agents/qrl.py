@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from envs.errors import UserError
-from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import GaussianAgent, Valued
 from gcrl.agents.improve import Improvement
@@ -19,6 +18,7 @@ from gcrl.agents.losses import finite_check
 from gcrl.agents.networks import MLP, OfflineActor
 from gcrl.agents.quasimetric import Quasimetric
 from gcrl.agents.spaces import require_all
+from representations.adam import Adam
 
 SOFTENING = 100.0  # steps over which pushing apart fades out beyond `far`
 

@@ -9,7 +9,6 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import Ensemble, GaussianAgent
 from gcrl.agents.imitation import Imitation
@@ -17,6 +16,7 @@ from gcrl.agents.losses import finite_check, sac_actor_loss, td_loss, td_target,
 from gcrl.agents.networks import Critics, GaussianActor, Temperature
 from gcrl.agents.spaces import require_all
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
+from representations.adam import Adam
 
 
 class SAC(GaussianAgent, Ensemble):

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from envs.errors import UserError, did_you_mean
-from gcrl.agents.adam import Adam
 from gcrl.agents.normalizer import Normalizer
+from representations.adam import Adam
 
 
 @dataclass
@@ -127,23 +127,26 @@ def _under(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
 
 def adam_state(optimizer: Adam) -> dict[str, dict[str, Tensor]]:
     """Return a copy of the moments per parameter, {"0": {"step", "exp_avg", "exp_avg_sq"}, ...}; empty before the first step."""
-    state = optimizer.state_dict()["state"]
-    return {str(index): {name: value.detach().cpu().clone() for name, value in moments.items()} for index, moments in state.items()}
+    return {str(index): {name: value.cpu().clone() for name, value in one.items()} for index, one in enumerate(optimizer.state)}
 
 
 def load_adam(optimizer: Adam, state: Mapping[str, Mapping[str, Any]], owner: str) -> None:
     """Take over what `adam_state` returned; raises `UserError` where it belongs to other parameters."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    parameters = optimizer.parameters
     if state and set(state) != {str(index) for index in range(len(parameters))}:
         raise UserError(f"saved {owner} is for parameters {', '.join(sorted(state))}; expected 0 to {len(parameters) - 1}")
+    moments: list[dict[str, Tensor]] = []
     for index, parameter in enumerate(parameters if state else []):
+        moments.append({})
         for name, shape in (("step", ()), ("exp_avg", parameter.shape), ("exp_avg_sq", parameter.shape)):
-            given = np.shape(part(state[str(index)], name, owner))
-            if given != shape:
-                raise UserError(f"saved {owner} has '{name}' of parameter {index} of shape {tuple(given)}; expected {tuple(shape)}")
-    # Copies, because Adam goes on in the very tensors that it is given.
-    moments = {int(index): {name: torch.as_tensor(v).clone() for name, v in values.items()} for index, values in state.items()}
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+            value = part(state[str(index)], name, owner)
+            if np.shape(value) != shape:
+                raise UserError(
+                    f"saved {owner} has '{name}' of parameter {index} of shape {tuple(np.shape(value))}; expected {tuple(shape)}"
+                )
+            # Copies, because Adam goes on in the very tensors that it is given.
+            moments[-1][name] = torch.as_tensor(value).clone().to(parameter.device)
+    optimizer.state = moments
 
 
 def load_generator(generator: torch.Generator, state: Any, owner: str) -> None:

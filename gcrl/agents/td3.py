@@ -10,7 +10,6 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from gcrl.agents.adam import Adam
 from gcrl.agents.api import Batch, Floats, Metrics
 from gcrl.agents.base import Ensemble, GoalAgent
 from gcrl.agents.imitation import Imitation
@@ -19,6 +18,7 @@ from gcrl.agents.losses import deterministic_actor_loss, finite_check, td_loss, 
 from gcrl.agents.networks import Critics, DeterministicActor
 from gcrl.agents.spaces import ActionRange
 from gcrl.agents.targets import Polyak, frozen_copy, value_range
+from representations.adam import Adam
 
 
 class TD3(GoalAgent, Ensemble):

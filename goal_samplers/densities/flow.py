@@ -70,7 +70,7 @@ class Flow(Trained):
         losses = []
         for x in torch.split(data, self._batch_size):
             loss = -self._networks.log_prob(x + self._noise * torch.randn(x.shape, generator=noise)).mean()
-            self._optimizer.zero_grad(set_to_none=True)
+            self._optimizer.clear()
             loss.backward()
             # one row far out has a gradient that would undo what the others taught
             nn.utils.clip_grad_norm_(self._networks.parameters(), 5.0)

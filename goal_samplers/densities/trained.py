@@ -12,6 +12,7 @@ from torch import nn
 from envs.errors import UserError
 from goal_samplers.api import DrawRows, GoalContext
 from goal_samplers.densities.columns import Standardiser, read_columns
+from representations.adam import Adam
 from representations.init import seeded
 from representations.state import entry, load_module, load_optimizer_state, module_state, optimizer_state
 
@@ -27,7 +28,7 @@ class Trained(ABC):
     def __init__(self, key: str, lr: float) -> None:
         self.key, self._lr = key, lr
         self._scale: Standardiser | None = None
-        self._optimizer: torch.optim.Adam
+        self._optimizer: Adam
 
     @abstractmethod
     def networks(self, width: int) -> nn.Module:
@@ -44,7 +45,7 @@ class Trained(ABC):
 
     def _build(self, width: int, seed: int) -> None:
         self._networks = seeded(lambda: self.networks(width), seed)
-        self._optimizer = torch.optim.Adam(self._networks.parameters(), lr=self._lr, fused=True)
+        self._optimizer = Adam(self._lr, self._networks)
 
     def _fitted(self) -> Standardiser:
         if self._scale is None:

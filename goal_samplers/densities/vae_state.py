@@ -66,9 +66,7 @@ class StateVAE(Trained):
             z = means + torch.randn(means.shape, generator=noise) * (0.5 * log_variances).exp()
             divergence = kl_to_unit(means, log_variances).mean()
             loss = divergence - gaussian_log_prob(x, self._networks.decoder(z), sigma).mean()
-            self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
+            self._optimizer.descend(loss)
             losses.append(loss.detach())
             divergences.append(divergence.detach())
         curve = finite_curve("StateVAE", losses)

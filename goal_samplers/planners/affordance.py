@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from envs.errors import UserError
 from goal_samplers.api import Experience, GoalContext
 from goal_samplers.densities.columns import Standardiser
+from representations.adam import Adam
 from representations.api import Floats, Rows
 from representations.curve import fit_metrics
 from representations.elbo import kl_to_unit
@@ -70,7 +71,7 @@ class Affordances:
         self._unroll, self._kl_weight, self._batch_size = unroll, kl_weight, batch_size
         self._steps = {True: first_steps, False: refit_steps}
         self.models = seeded(lambda: nn.ModuleList([Affordance(dim, codes, hidden) for _ in self.scales]), seed)
-        self._optimizer = torch.optim.Adam(self.models.parameters(), lr=lr, fused=True)
+        self._optimizer = Adam(lr, self.models)
         self.scale: Standardiser | None = None  # None: not fitted yet
 
     def fit(self, context: GoalContext) -> dict[str, float]:
@@ -85,9 +86,7 @@ class Affordances:
         pairs = [Pairs(experience, scale) for scale in self.scales]
         for _ in range(self._steps[first]):
             loss = torch.stack([self._loss(experience, model, of, generator, noise) for model, of in zip(self.models, pairs)]).sum()  # type: ignore[arg-type]
-            self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
+            self._optimizer.descend(loss)
             losses.append(loss.detach())
         return fit_metrics("Affordances", "train_loss", losses) | self._score(experience, pairs[-1], generator)
 
