@@ -54,7 +54,7 @@ DOOR = [
 
 _SERVER = multiprocessing.get_context("forkserver")  # processes that have everything imported already
 _SERVER.set_forkserver_preload(
-    ["gcrl.cli", "gcrl.practice", "gcrl.report", "envs.door", "torch._dynamo", "torch.utils.tensorboard", "hydra", "matplotlib.pyplot"]
+    ["gcrl.cli", "gcrl.practice", "gcrl.report", "envs.door", "torch.utils.tensorboard", "hydra", "matplotlib.figure"]
 )
 
 

@@ -98,7 +98,7 @@ def test_the_sampler_guide_goes_from_an_empty_folder_to_a_race(tmp_path: Path) -
     lines = [line[4:] for line in text[text.index("## One of your own") :].splitlines() if line.startswith("    ")]
     lines = [line for line in lines if line.startswith(("gcrl", "python")) and "goal_sampler=mega" not in line]
     assert [line.split()[1] for line in lines] == ["new", "check", "-m", "practice", "compare"]
-    few = ["practice.epochs=2", "practice.episodes_per_epoch=10", "practice.final_goals=2"]
+    few = ["practice.epochs=2", "practice.episodes_per_epoch=10", "practice.final_goals=2", "practice.collector_process=false"]
     more = {"practice": [*few, "run_dir=mine"], "compare": [*few, "seeds=1", "goal_sampler=uniform,far_out:FarOut"]}
     for line in lines:
         words = [sys.executable, *line.split()[1:]] if line.startswith("python") else [sys.executable, "-m", *line.split()]

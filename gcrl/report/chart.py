@@ -32,6 +32,20 @@ _STYLE = {
     "legend.frameon": False,
     "legend.fontsize": 9,
 }
+_ROUGHLY = (0.16, 0.18, 0.8, 0.7)  # left, bottom, width and height of the axes, before what stands around them is known
+_MARGIN = 4.0  # pixels
+
+
+def _fit(figure: Any, axes: Any) -> None:
+    """Let `axes` and what stands around them fill the figure, by measuring once: matplotlib's engine takes as long as the drawing."""
+    if len(figure.axes) > 1:  # a colour bar: its engine knows how to share
+        figure.set_layout_engine("constrained")
+        return
+    width, height = figure.bbox.size
+    inner, outer = axes.bbox, axes.get_tightbbox()
+    left, bottom = inner.x0 - outer.x0 + _MARGIN, inner.y0 - outer.y0 + _MARGIN
+    right, top = outer.x1 - inner.x1 + _MARGIN, outer.y1 - inner.y1 + _MARGIN
+    axes.set_position((left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height))
 
 
 def chart(draw: Callable[[Any], None], size: tuple[float, float] = (3.9, 2.4), title: str = "", alt: str = "") -> str:
@@ -40,10 +54,11 @@ def chart(draw: Callable[[Any], None], size: tuple[float, float] = (3.9, 2.4), t
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(cast(Any, _STYLE)):
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.add_subplot()
+        figure = Figure(figsize=size)
+        axes = figure.add_axes(_ROUGHLY)
         axes.set_title(title)
         draw(axes)
+        _fit(figure, axes)
         buffer = io.StringIO()
         # metadata would carry a date and addresses of vocabularies into the page
         figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))

@@ -175,7 +175,7 @@ def stacked(epochs: Floats, seconds: dict[str, Floats], title: str) -> str:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("epoch")
         axes.set_ylabel("s")
-        axes.set_ylim(0, 1.2 * max(float(base.max()), 1e-9))
-        axes.legend(ncols=5, loc="upper left", columnspacing=1.2, handlelength=1.0)
+        axes.set_ylim(0, 1.05 * max(float(base.max()), 1e-9))
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.0)
 
     return chart(draw, (5.2, 2.6), title)
