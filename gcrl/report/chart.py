@@ -36,16 +36,18 @@ _ROUGHLY = (0.16, 0.18, 0.8, 0.7)  # left, bottom, width and height of the axes,
 _MARGIN = 4.0  # pixels
 
 
-def _fit(figure: Any, axes: Any) -> None:
-    """Let `axes` and what stands around them fill the figure, by measuring once: matplotlib's engine takes as long as the drawing."""
-    if len(figure.axes) > 1:  # a colour bar: its engine knows how to share
-        figure.set_layout_engine("constrained")
-        return
-    width, height = figure.bbox.size
-    inner, outer = axes.bbox, axes.get_tightbbox()
-    left, bottom = inner.x0 - outer.x0 + _MARGIN, inner.y0 - outer.y0 + _MARGIN
-    right, top = outer.x1 - inner.x1 + _MARGIN, outer.y1 - inner.y1 + _MARGIN
-    axes.set_position((left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height))
+def _fit(figure: Any) -> None:
+    """Let the axes and what stands around them fill `figure`, by measuring once: matplotlib's own engine takes as long as the drawing."""
+    from matplotlib.transforms import Bbox
+
+    inner: Any = Bbox.union([axes.bbox for axes in figure.axes])
+    outer: Any = Bbox.union([axes.get_tightbbox() for axes in figure.axes])
+    size = figure.bbox.size
+    low = inner.min - outer.min + _MARGIN
+    scale = (size - low - (outer.max - inner.max + _MARGIN)) / inner.size
+    for axes in figure.axes:
+        left, bottom = (low + scale * (axes.bbox.min - inner.min)) / size
+        axes.set_position((left, bottom, *(scale * axes.bbox.size / size)))
 
 
 def chart(draw: Callable[[Any], None], size: tuple[float, float] = (3.9, 2.4), title: str = "", alt: str = "") -> str:
@@ -58,7 +60,7 @@ def chart(draw: Callable[[Any], None], size: tuple[float, float] = (3.9, 2.4), t
         axes = figure.add_axes(_ROUGHLY)
         axes.set_title(title)
         draw(axes)
-        _fit(figure, axes)
+        _fit(figure)
         buffer = io.StringIO()
         # metadata would carry a date and addresses of vocabularies into the page
         figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
