@@ -68,8 +68,14 @@ def updates(found: dict[str, Any]) -> Lines:
         "CPU time of one thread, minibatches drawn beforehand on both sides; equal networks, batch, critics, LayerNorm and optimiser.",
         "Ratios (with quartiles) of ours to the nearest public implementation that installs here, and of ours to our own SAC. An agent's",
         "second peer is for comparison only. CRL, QRL and HIQL have none that installs here, GCIQL and GCIVL none of their own.",
-        f"Load of the machine at the start: {found['load']:.1f}, of which this benchmark is none; an idle one has 0.",
     ]
+    return lines + update_tables(found)
+
+
+def update_tables(found: dict[str, Any]) -> Lines:
+    """The tables of one processor, and what was particular to it."""
+    load = f"Load of the machine at the start: {found['load']:.1f}, of which this benchmark is none; an idle one has 0."
+    lines = ["", f"Processor: {found['processor']}. {load}" + (f" {found['note']}" if "note" in found else "")]
     heads = ["agent", "ours, ms", "to our SAC", "wanted", "peer", "its ms", "ratio", "wanted"]
     for size in found["sizes"]:
         widths = " x ".join(map(str, size["hidden"]))
@@ -256,6 +262,9 @@ def main() -> None:
         versions = found.get("versions") or found["system"]["packages"]
         said = ", ".join(f"{package} {number}" for package, number in versions.items())
         lines += ["", *section(found), "", f"`{found['command']}`; {said}."]
+        for other in sorted(RESULTS.glob(f"{name}_speed_*.json")):  # the updates on other processors
+            found = json.loads(other.read_text())
+            lines += [*update_tables(found), "", f"`{found['command']}`; versions as above."]
     write_atomically(PAGE, "\n".join(lines) + "\n")
 
 

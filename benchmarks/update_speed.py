@@ -77,6 +77,13 @@ def measure(hidden: list[int], batch: int, updates: int, most: float, rounds: in
     return sizes | {"product_ms": product(hidden[0], batch), "rows": rows}
 
 
+def maker() -> str:
+    """Return the processor's maker, which decides what products are computed by."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text(errors="replace").splitlines() if about.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), platform.processor() or "unknown")
+
+
 def say(size: dict[str, Any]) -> None:
     """Print the rows of one size."""
     print(f"one update, networks {size['hidden']}, batch {size['batch']}, one thread each, {size['rounds']} rounds")
@@ -110,6 +117,7 @@ def main() -> None:
         record = {
             "command": shlex.join(["python", "-m", "benchmarks.update_speed", *sys.argv[1:]]),
             "threads": 1,
+            "processor": maker(),
             "load": load,
             "sizes": sizes,
             "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
