@@ -262,9 +262,10 @@ def main() -> None:
         versions = found.get("versions") or found["system"]["packages"]
         said = ", ".join(f"{package} {number}" for package, number in versions.items())
         lines += ["", *section(found), "", f"`{found['command']}`; {said}."]
-        for other in sorted(RESULTS.glob(f"{name}_speed_*.json")):  # the updates on other processors
+        for other in sorted(RESULTS.glob("update_speed_*.json")) if name == "update" else ():  # on other processors
             found = json.loads(other.read_text())
-            lines += [*update_tables(found), "", f"`{found['command']}`; versions as above."]
+            said = ", ".join(f"{package} {number}" for package, number in found["versions"].items())
+            lines += [*update_tables(found), "", f"`{found['command']}`; {said}."]
     write_atomically(PAGE, "\n".join(lines) + "\n")
 
 

@@ -2,6 +2,8 @@
 
     python -m benchmarks.update_speed [--rounds 30] [--only SAC IQL] [--out results/update_speed.json]
 
+Figures of another processor belong in a file of their own, ``results/update_speed_NAME.json``: the page shows them all.
+
 Two sizes: 256 x 256 at batch 256, where overhead decides, and 512 x 3 at batch 1024, where products do. All take turns in short rounds, so
 that whatever else the machine does falls on all; figures are medians over rounds of ratios within a round: to the peer, and to our own SAC.
 Times are CPU seconds of the one thread. Minibatches are drawn before the clock starts, on both sides: replay has a benchmark of its own.
@@ -78,7 +80,7 @@ def measure(hidden: list[int], batch: int, updates: int, most: float, rounds: in
 
 
 def maker() -> str:
-    """Return the processor's maker, which decides what products are computed by."""
+    """Return the processor's maker: on Linux it decides, with AVX-512, what products are computed by."""
     about = Path("/proc/cpuinfo")
     lines = about.read_text(errors="replace").splitlines() if about.is_file() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), platform.processor() or "unknown")

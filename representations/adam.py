@@ -44,6 +44,8 @@ class Adam:
                 for one in self.parameters
             ]
         moved = [(one, state) for one, state in zip(self.parameters, self.state, strict=True) if one.grad is not None]
+        if not moved:
+            return
         steps = [state["step"] for _, state in moved]
         torch._foreach_add_(steps, 1)
         torch._fused_adam_(

@@ -50,7 +50,8 @@ def module_state(module: nn.Module) -> dict[str, torch.Tensor]:
 def optimizer_state(optimizer: Adam, module: nn.Module) -> dict[str, Any]:
     """Return the moments and step counts of an Adam over `module`'s parameters, by parameter name; empty before its first step."""
     saved: dict[str, Any] = {}
-    for (name, _), one in zip(module.named_parameters(), optimizer.state):
+    learnt = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
+    for name, one in zip(learnt, optimizer.state, strict=bool(optimizer.state)):
         for key, value in one.items():
             saved[f"{name}/{key}"] = value.clone(memory_format=torch.contiguous_format)
     return saved
@@ -59,7 +60,8 @@ def optimizer_state(optimizer: Adam, module: nn.Module) -> dict[str, Any]:
 def load_optimizer_state(optimizer: Adam, module: nn.Module, state: Mapping[str, Any], owner: str) -> None:
     """Put what `optimizer_state` returned back; raise `UserError` where an entry is missing or misshapen."""
     found: list[dict[str, torch.Tensor]] = []
-    for name, parameter in module.named_parameters() if state else ():
+    learnt = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+    for name, parameter in learnt if state else ():
         moments = {key: torch.as_tensor(array(state, f"{name}/{key}", owner, tuple(parameter.shape))) for key in ("exp_avg", "exp_avg_sq")}
         step = torch.as_tensor(array(state, f"{name}/step", owner, ())).to(parameter.device)
         # Adam multiplies moments and weights elementwise, so they must share a memory format

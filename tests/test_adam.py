@@ -33,6 +33,13 @@ def test_steps_are_those_of_torch_bit_by_bit() -> None:
             assert torch.equal(one, other)
 
 
+def test_parameters_without_gradients_stay_where_they_are() -> None:
+    network, before = pair()
+    adam = Adam(0.01, network)
+    adam.step()
+    assert all(torch.equal(one, two) for one, two in zip(network.parameters(), before.parameters(), strict=True))
+
+
 def test_a_loaded_state_replaces_the_moments_in_use() -> None:
     through, other = pair()
     adam, later = Adam(0.01, through), Adam(0.01, other)

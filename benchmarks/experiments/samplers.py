@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.experiment import Experiment
 
-# MEGA without its cutoff: an ideal policy has no values (corridor), and rewards by distance are not the paper's -1 per step (door).
+# MEGA without its cutoff: an ideal policy has no values (corridor), and rewards by distance are not the paper's -1 per step (door, push).
 MEGA = ["goal_sampler=mega", "goal_sampler.cutoff=null"]
 RACE_CORRIDOR = {
     "skewfit_model": [],

@@ -144,8 +144,9 @@ def load_adam(optimizer: Adam, state: Mapping[str, Mapping[str, Any]], owner: st
                 raise UserError(
                     f"saved {owner} has '{name}' of parameter {index} of shape {tuple(np.shape(value))}; expected {tuple(shape)}"
                 )
-            # Copies, because Adam goes on in the very tensors that it is given.
-            moments[-1][name] = torch.as_tensor(value).clone().to(parameter.device)
+            # A copy, because Adam goes on in the very tensors that it is given, and in the layout of the parameter.
+            like = torch.zeros((), device=parameter.device) if name == "step" else torch.empty_like(parameter)
+            moments[-1][name] = like.detach().copy_(torch.as_tensor(value))
     optimizer.state = moments
 
 

@@ -32,22 +32,6 @@ _STYLE = {
     "legend.frameon": False,
     "legend.fontsize": 9,
 }
-_ROUGHLY = (0.16, 0.18, 0.8, 0.7)  # left, bottom, width and height of the axes, before what stands around them is known
-_MARGIN = 4.0  # pixels
-
-
-def _fit(figure: Any) -> None:
-    """Let the axes and what stands around them fill `figure`, by measuring once: matplotlib's own engine takes as long as the drawing."""
-    from matplotlib.transforms import Bbox
-
-    inner: Any = Bbox.union([axes.bbox for axes in figure.axes])
-    outer: Any = Bbox.union([axes.get_tightbbox() for axes in figure.axes])
-    size = figure.bbox.size
-    low = inner.min - outer.min + _MARGIN
-    scale = (size - low - (outer.max - inner.max + _MARGIN)) / inner.size
-    for axes in figure.axes:
-        left, bottom = (low + scale * (axes.bbox.min - inner.min)) / size
-        axes.set_position((left, bottom, *(scale * axes.bbox.size / size)))
 
 
 def chart(draw: Callable[[Any], None], size: tuple[float, float] = (3.9, 2.4), title: str = "", alt: str = "") -> str:
@@ -56,11 +40,10 @@ def chart(draw: Callable[[Any], None], size: tuple[float, float] = (3.9, 2.4), t
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(cast(Any, _STYLE)):
-        figure = Figure(figsize=size)
-        axes = figure.add_axes(_ROUGHLY)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.add_subplot()
         axes.set_title(title)
         draw(axes)
-        _fit(figure)
         buffer = io.StringIO()
         # metadata would carry a date and addresses of vocabularies into the page
         figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))

@@ -176,6 +176,6 @@ def stacked(epochs: Floats, seconds: dict[str, Floats], title: str) -> str:
         axes.set_xlabel("epoch")
         axes.set_ylabel("s")
         axes.set_ylim(0, 1.05 * max(float(base.max()), 1e-9))
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.0)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.0, ncols=1 + len(seconds) // 11)
 
     return chart(draw, (5.2, 2.6), title)
