@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +14,7 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -135,15 +138,25 @@ def _compose(overrides: Sequence[str], preset: bool = True) -> dict[str, Any]:
     if not preset:
         lines = [*(line for line in lines if not line.startswith("experiment=")), "~experiment"]
     try:
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-            container = OmegaConf.to_container(compose("config", overrides=lines), resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
+        # What is chosen decides which files are put together; values come on top, as Hydra itself would set them.
+        config = OmegaConf.create(copy.deepcopy(_chosen_files(tuple(line for line in lines if not line.startswith("++")))))
+        for override in OverridesParser.create().parse_overrides([line for line in lines if line.startswith("++")]):
+            OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
+        container = OmegaConf.to_container(config, resolve=True)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # the last for agent.hidden.x, since lists have numbers
         if "density@" in str(error):
             raise UserError("goal_sampler.density: the chosen goal_sampler has no density; expected goal_sampler=skewfit") from error
         raise UserError(f"cannot combine {' '.join(overrides)}: {' '.join(str(error).split())}") from error
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+@functools.lru_cache(maxsize=256)
+def _chosen_files(choices: tuple[str, ...]) -> Any:
+    """Return what the files of the chosen groups say together; kept, since a sweep of values over them would read the same again."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        return OmegaConf.to_container(compose("config", overrides=list(choices)))
 
 
 def _preset_choices(experiment: str) -> dict[str, str]:

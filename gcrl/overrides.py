@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import re
 from collections.abc import Sequence
@@ -41,9 +42,10 @@ def registered(group: str) -> dict[str, str]:
     return {entry.name: entry.value for entry in entry_points(group=f"gcrl.{plural}")} if group in CUSTOM else {}
 
 
-def root_keys() -> list[str]:
+@functools.cache
+def root_keys() -> tuple[str, ...]:
     """Return the keys that stand outside every group."""
-    return [key for key in yaml.safe_load((CONF / "config.yaml").read_text()) if key != "defaults"]
+    return tuple(key for key in yaml.safe_load((CONF / "config.yaml").read_text()) if key != "defaults")
 
 
 def for_hydra(overrides: Sequence[str]) -> list[str]:

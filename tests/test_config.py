@@ -156,6 +156,7 @@ ERRORS = [
     (["goal_sampler=os:getcwd"], "expected a class"),
     (["goal_sampler.density=gcrl.rewards:PixelError"], "lacks the method 'fit' of goal_samplers.api:Density"),
     (["goal_sampler=goal_samplers.skewfit:SkewFit"], "needs 'goal_sampler.density'"),
+    (["agent.hidden.x=3"], "cannot combine agent.hidden.x=3"),
 ]
 
 
