@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from benchmarks.update_agents import AGENTS, Timed, ours
 from benchmarks.update_peers import PEERS
-from gcrl.agents.products import linear
+from gcrl.agents.products import linear, maker
 
 # Networks, batch, updates of a round (even, since TD3 moves its actor at every second one), and the most that a ratio to the peer may be.
 SIZES: list[tuple[list[int], int, int, float]] = [([256, 256], 256, 10, 0.6), ([512, 512, 512], 1024, 2, 1.0)]
@@ -79,13 +79,6 @@ def measure(hidden: list[int], batch: int, updates: int, most: float, rounds: in
     return sizes | {"product_ms": product(hidden[0], batch), "rows": rows}
 
 
-def maker() -> str:
-    """Return the processor's maker: on Linux it decides, with AVX-512, what products are computed by."""
-    about = Path("/proc/cpuinfo")
-    lines = about.read_text(errors="replace").splitlines() if about.is_file() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), platform.processor() or "unknown")
-
-
 def say(size: dict[str, Any]) -> None:
     """Print the rows of one size."""
     print(f"one update, networks {size['hidden']}, batch {size['batch']}, one thread each, {size['rounds']} rounds")
@@ -119,7 +112,7 @@ def main() -> None:
         record = {
             "command": shlex.join(["python", "-m", "benchmarks.update_speed", *sys.argv[1:]]),
             "threads": 1,
-            "processor": maker(),
+            "processor": maker() or platform.processor(),
             "load": load,
             "sizes": sizes,
             "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},

@@ -1,7 +1,7 @@
 """Adam by torch's fused kernel, for everything that learns.
 
-torch's own class imports its compiler when the first one is made, which takes every command longer than the rest of its start, and what it
-does around the kernel is an eighth of the smallest agent's update at 256 units.
+torch's own class imports its compiler when the first one is made, for which every command that learns would wait; and at a few hundred
+units, what it does around the kernel is a good part of a small agent's update.
 """
 
 from __future__ import annotations

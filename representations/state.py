@@ -51,7 +51,7 @@ def optimizer_state(optimizer: Adam, module: nn.Module) -> dict[str, Any]:
     """Return the moments and step counts of an Adam over `module`'s parameters, by parameter name; empty before its first step."""
     saved: dict[str, Any] = {}
     learnt = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
-    for name, one in zip(learnt, optimizer.state, strict=bool(optimizer.state)):
+    for name, one in zip(learnt, optimizer.state, strict=True) if optimizer.state else ():
         for key, value in one.items():
             saved[f"{name}/{key}"] = value.clone(memory_format=torch.contiguous_format)
     return saved

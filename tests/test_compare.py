@@ -34,7 +34,7 @@ from gcrl.statistics import bootstrap_interval, interquartile_mean
 from gcrl.visited import NAMES, coverage_so_far, measure_of, read_visits, visited
 
 TINY = ["experiment=corridor", "practice.epochs=3", "practice.episodes_per_epoch=10", "practice.final_goals=4"]
-TINY += ["practice.collector_process=false"]
+TINY.append("practice.collector_process=false")
 SWEPT = "goal_sampler=skewfit_model,uniform"
 
 

@@ -14,15 +14,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def _other_maker() -> bool:
-    """Return whether the processor is one whose maker is not MKL's."""
-    about = Path("/proc/cpuinfo")  # of Linux; elsewhere torch's own choice stands
-    return about.is_file() and "GenuineIntel" not in about.read_text(errors="replace")
+def maker() -> str:
+    """Return who made the processor, as Linux names them; "" where it does not say."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text(errors="replace").splitlines() if about.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
 
 
 SMALLEST = 64**3  # multiplications; below, calling oneDNN costs more than it saves
 ONEDNN = (
-    _other_maker()
+    maker() not in ("", "GenuineIntel")  # MKL's; where it is not known, torch's own choice stands
     and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
