@@ -30,6 +30,6 @@ def probed(folder: Path, file: Path) -> dict[str, Any]:
         thing = row.factor.partition("_")[0]
         things[f"r2_{thing}"].append(row.r2)
         things[f"follows_{thing}"].append(row.spearman)
-    fits = [row["time/first fit_s"] for row in read_metrics(folder) if row.get("time/first fit_s")]
+    fits = [row["time/first_fit_s"] for row in read_metrics(folder) if "time/first_fit_s" in row]
     probe: dict[str, float | None] = {name: float(np.mean(values)) for name, values in things.items()}
     return {"probe": probe | {"latent_dim": found.latent_dim, "reconstruction_mse": found.reconstruction_mse}, "fit_s": sum(fits)}

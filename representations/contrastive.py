@@ -35,6 +35,8 @@ class Contrastive:
     key: pictures (`encoder`, as for the VAE, then dense layers) or a state (dense layers only). Inputs are standardised by the first fit's.
     Practice encodes goals too, which have pictures and ``achieved_goal`` alone.
     shift: pictures are moved at random by up to so many pixels, both of a pair on their own; 0: not at all.
+    reach=0 makes x' the frame x itself, moved otherwise: what augmentation alone comes to (CURL: Laskin, Srinivas & Abbeel 2020), the
+    control that says what pairs in time add. Near are then pictures that a shift could confuse, whenever they were taken.
     Sources: InfoNCE (van den Oord et al. 2018, "Representation learning with contrastive predictive coding"), pairs in time as in
     time-contrastive networks (Sermanet et al. 2018).
     Raises `UserError` where `key` is no picture or state, an argument is out of range or no stored episode has a step.
@@ -60,8 +62,11 @@ class Contrastive:
         encoder: str = "conv",
         key: str = "image",
     ) -> None:
-        at_least("Contrastive", "reach", reach, 1)
         at_least("Contrastive", "shift", shift, 0)
+        if reach != 0:  # 0: two views of one frame
+            at_least("Contrastive", "reach", reach, 1)
+        elif not shift:
+            raise UserError("Contrastive: reach = 0 pairs a frame with itself, which needs shift > 0 to tell two views apart; got 0")
         at_least("Contrastive", "first_steps", first_steps, 1)
         at_least("Contrastive", "refit_steps", refit_steps, 0)
         at_least("Contrastive", "batch_size", batch_size, 2)
@@ -86,13 +91,13 @@ class Contrastive:
         """Take `first_steps` or `refit_steps` Adam steps from the present weights, on rows that `draw` yields (asked once).
 
         Metrics: ``train_infonce`` in nats; on held-out frames ``nearer``, how often a later frame is nearer than a random one (chance 0.5,
-        ties count half), and ``near_distance``, the root mean square latent distance to the later frame. Raises `FloatingPointError` where
-        the loss is no longer finite.
+        ties count half), and ``near_distance``, the root mean square latent distance to the later frame (the next, with reach=0). Raises
+        `FloatingPointError` where the loss is no longer finite.
         """
         held_out = HoldOut(experience)
         drawn = draw(self._steps[first] * self._batch_size)
         windows, rows = training_starts(experience, drawn, held_out, "Contrastive")
-        later = windows.later(rows, self._reach, generator)
+        later = windows.later(rows, self._reach, generator) if self._reach else rows
         if first and len(rows):
             self._network.centre(experience.read(self.keys[0], rows[:1024]))
         noise = torch.Generator().manual_seed(int(generator.integers(2**63)))
@@ -118,7 +123,7 @@ class Contrastive:
         rows = whole.starts(rows)
         if len(rows) < 2:
             return {}
-        later, other = whole.later(rows, self._reach, generator), generator.permutation(rows)
+        later, other = whole.later(rows, max(self._reach, 1.0), generator), generator.permutation(rows)
         now, then, else_ = (self.encode({self.keys[0]: experience.read(self.keys[0], found)}) for found in (rows, later, other))
         near, far = np.linalg.norm(then - now, axis=1), np.linalg.norm(else_ - now, axis=1)
         return {"nearer": float((near < far).mean() + 0.5 * (near == far).mean()), "near_distance": float(np.sqrt(np.square(near).mean()))}

@@ -57,6 +57,20 @@ def test_of_a_picture_the_distance_is_steps_too(memory):
         assert agreement(distances(made.encode({"image": images}))) > 0.8, encoder
 
 
+def test_augmentation_alone_makes_a_picture_and_its_shift_the_same(memory):
+    images = pictures(CELLS)
+    shifted = np.roll(images, 1, axis=2)
+    shifted[:, :, 0] = images[:, :, 0]
+
+    def ratio(made):  # of the distance to one's own shift to that to another cell
+        latents, moved = made.encode({"image": images}), made.encode({"image": shifted})
+        return np.linalg.norm(moved - latents, axis=1).mean() / distances(latents).mean()
+
+    of_time, _ = fitted(Contrastive, memory, first_steps=100, batch_size=64, lr=1e-3)
+    of_shifts, _ = fitted(Contrastive, memory, first_steps=100, batch_size=64, lr=1e-3, reach=0, shift=1)
+    assert ratio(of_shifts) < 0.3 * ratio(of_time)
+
+
 def test_a_lower_expectile_counts_detours(memory, in_states):
     lower, _ = fitted(Temporal, memory, key="achieved_goal", first_steps=600, expectile=0.5)
     least, mean = (distances(made.encode({"achieved_goal": CELLS})) for made in (in_states[0], lower))
@@ -221,6 +235,7 @@ PICTURED, STATED = Temporal(SPACE), Contrastive(SPACE, key="achieved_goal")
         (Temporal, {"lr": float("nan")}, "lr = nan"),
         (Temporal, {"batch_size": 1}, "batch_size = 1"),
         (Contrastive, {"reach": 0.5}, "reach = 0.5"),
+        (Contrastive, {"reach": 0}, "needs shift > 0"),
         (Contrastive, {"shift": -1}, "shift = -1"),
         (Contrastive, {"shift": 2, "key": "achieved_goal"}, "moves pictures, but 'achieved_goal' is a state"),
         (Contrastive, {"batch_size": 1}, "batch_size = 1"),
