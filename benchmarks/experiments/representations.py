@@ -13,6 +13,7 @@ ARMS = {
     "augmentation alone": ["representation=contrastive", "representation.reach=0", "representation.shift=4"],
     "vqvae": ["representation=vqvae", "representation.prior_steps=0"],
     "gcb": ["representation=gcb"],
+    "state (a bound)": ["representation=identity"],
 }
 REPRESENTATION_FIGURES = ("success_rate", "probe:r2_puck", "probe:r2_hand", "probe:follows_puck", "probe:follows_hand", "fit_s")
 PUSH_DATA = ("env=push", "policy=noisy-scripted", "noise=0.5", "episodes=400")
