@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from envs.errors import UserError
 from gcrl.build import as_choice, check
-from gcrl.overrides import CONF, chosen, for_hydra
+from gcrl.overrides import CONF, OWNERS, chosen, for_hydra
 from gcrl.settings import Settings
 from gcrl.typed import from_mapping
 
@@ -45,6 +45,9 @@ def load_settings(overrides: Sequence[str] = ()) -> Settings:
     for group, choice in preset.items():
         if chosen(overrides, group, choice) != choice:
             values[group] = _compose(overrides, preset=False)[group]
+    for part, owner in OWNERS.items():
+        if chosen(overrides, f"{owner}.{part}", "") and chosen(overrides, owner, preset.get(owner, "")) == preset.get(owner):
+            values[owner][part] = _compose([f"{owner}={preset[owner]}", *overrides], preset=False)[owner][part]
     return _settings(experiment, values)
 
 
@@ -144,8 +147,9 @@ def _compose(overrides: Sequence[str], preset: bool = True) -> dict[str, Any]:
             OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
         container = OmegaConf.to_container(config, resolve=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # the last for agent.hidden.x, since lists have numbers
-        if "density@" in str(error):
-            raise UserError("goal_sampler.density: the chosen goal_sampler has no density; expected goal_sampler=skewfit") from error
+        for part, owner, choice in (("density", "goal_sampler", "skewfit"), ("cost", "planner", "ptp")):
+            if f"{part}@" in str(error):
+                raise UserError(f"{owner}.{part}: the chosen {owner} has no {part}; expected {owner}={choice}") from error
         raise UserError(f"cannot combine {' '.join(overrides)}: {' '.join(str(error).split())}") from error
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}

@@ -21,8 +21,10 @@ from gcrl.settings import Practice
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 # Groups that take a module:Class of one's own.
-CUSTOM = ("env", "representation", "goal_sampler", "goal_space", "planner", "density", "agent", "reward")
-INSIDE = {"density": "density", "first": "goal_sampler", "second": "goal_sampler"}  # parts of a part, and the groups they are chosen from
+CUSTOM = ("env", "representation", "goal_sampler", "goal_space", "planner", "density", "cost", "agent", "reward")
+# Parts of a part, and the groups they are chosen from; and whose part those groups are that stand in no other place.
+INSIDE = {"density": "density", "cost": "cost", "first": "goal_sampler", "second": "goal_sampler"}
+OWNERS = {"density": "goal_sampler", "cost": "planner"}
 RAW = ("run_dir",)  # taken as typed, past Hydra: paths may hold characters that mean something to it
 
 
@@ -50,8 +52,9 @@ def root_keys() -> tuple[str, ...]:
 
 def for_hydra(overrides: Sequence[str]) -> list[str]:
     """Return Hydra's form of `overrides`; `UserError` for a malformed one, an unknown group choice or an unknown first key."""
-    add = "+" if ":" in chosen(overrides, "goal_sampler", "") else ""  # a class of one's own has no parts in its file yet
-    return [(add + line if line.startswith("density@") else line) for text in overrides for line in _rewrite(text)]
+    # a class of one's own has no parts in its file yet
+    new = tuple(f"{part}@" for part, owner in OWNERS.items() if ":" in chosen(overrides, owner, ""))
+    return [(f"+{line}" if line.startswith(new) else line) for text in overrides for line in _rewrite(text)]
 
 
 def sweep(overrides: Sequence[str]) -> list[list[str]]:
@@ -94,10 +97,10 @@ def _rewrite(text: str) -> list[str]:
     if not equals or not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", key):
         verbs = f"; to drop a field set {key[1:]}=null" if key.startswith("~") else ""
         raise UserError(f"cannot read '{text}'; expected KEY=VALUE such as practice.epochs=3 or goal_sampler=skewfit{verbs}")
-    known = [*root_keys(), *(group for group in groups() if group != "density")]
+    known = [*root_keys(), *(group for group in groups() if group not in OWNERS)]
     if key.split(".")[0] not in known:
-        if key.split(".")[0] == "density":
-            raise UserError(f"unknown key '{key}' (did you mean 'goal_sampler.{key}'?)")
+        if owner := OWNERS.get(key.split(".")[0]):
+            raise UserError(f"unknown key '{key}' (did you mean '{owner}.{key}'?)")
         near = did_you_mean(key, [*known, *(f"practice.{field.name}" for field in dataclasses.fields(Practice))])
         raise UserError(f"unknown key '{key}'{near}; expected one of: {', '.join(known)}")
     name = key.split(".")[-1]
@@ -140,4 +143,4 @@ def _parse(text: str) -> Override:
         raise UserError(f"cannot read '{text}': {first}; quote values with special characters: \"key='value'\"") from error
 
 
-__all__ = ["CONF", "choices", "chosen", "for_hydra", "groups", "registered", "root_keys", "sweep", "value_of"]
+__all__ = ["CONF", "OWNERS", "choices", "chosen", "for_hydra", "groups", "registered", "root_keys", "sweep", "value_of"]

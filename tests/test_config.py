@@ -54,16 +54,17 @@ def test_a_bare_practice_is_the_door_from_images() -> None:
     assert (bare.env_id, bare.env_arguments["image_size"], bare.seed) == ("gcrl/Door-v0", 48, 1)
 
 
-@pytest.mark.parametrize("group", ["representation", "goal_sampler", "goal_space", "planner", "density", "agent", "reward"])
+@pytest.mark.parametrize("group", ["representation", "goal_sampler", "goal_space", "planner", "density", "cost", "agent", "reward"])
 def test_every_choice_shows_every_argument_of_its_class(group: str) -> None:
     protocols: dict[str, Any] = {"representation": Representation, "goal_sampler": GoalSampler, "density": Density, "agent": Agent}
     provided = ("observation_space", "input_dim", "goal_dim", "action_space", "seed", "device")
     injected = {"reward": ("env", "env_id", "representation", "goal_space"), "goal_space": ("latent_dim",), "planner": ("goal_space",)}
     provided += injected.get(group, ())
     for choice in choices(group):
-        key = "goal_sampler.density" if group == "density" else group
-        loaded = load_settings([f"{key}={choice}", "run_dir=x"])
-        part = getattr(loaded, group) if group != "density" else loaded.goal_sampler.arguments["density"]
+        inside = {"density": ("goal_sampler", "goal_sampler.density"), "cost": ("planner", "planner.cost")}
+        owner, key = inside.get(group, (group, group))
+        loaded = load_settings([*(["planner=ptp"] if group == "cost" else []), f"{key}={choice}", "run_dir=x"])
+        part = getattr(loaded, group) if group not in inside else getattr(loaded, owner).arguments[group]
         part = part if isinstance(part, Choice) else Choice(part["target"], {k: v for k, v in part.items() if k != "target"})
         cls, arguments = check(part, protocols.get(group, object), group, provided)
         own = set() if cls.__init__ is object.__init__ else set(inspect.signature(cls).parameters) - set(provided)
@@ -94,6 +95,13 @@ def test_any_field_is_overridable_and_typed() -> None:
     assert isinstance(loaded.max_minutes, float)
     assert loaded.agent.arguments["hidden"] == [64, 64]
     assert loaded.agent.arguments["lr"] == 3e-4
+
+
+def test_another_part_of_a_part_takes_back_what_the_preset_set_in_its_own() -> None:
+    preset, other = (load_settings(["experiment=corridor", *given]) for given in ([], ["goal_sampler.density=flow"]))
+    assert preset.goal_sampler.arguments["density"]["decoder_sigma"] == 0.5
+    assert other.goal_sampler.arguments["density"] == load_settings(["goal_sampler.density=flow"]).goal_sampler.arguments["density"]
+    assert {**other.goal_sampler.arguments, "density": 0} == {**preset.goal_sampler.arguments, "density": 0}
 
 
 def test_what_is_typed_wins_over_the_preset() -> None:
@@ -314,6 +322,7 @@ def test_groups_are_what_the_guide_says() -> None:
         "goal_space",
         "planner",
         "density",
+        "cost",
         "agent",
         "reward",
         "relabel",

@@ -115,6 +115,15 @@ def test_values_keep_plans_from_ways_that_are_not_trusted() -> None:
         ReachByValue()(paths, goals, codes, None)
 
 
+def test_the_way_counts_where_it_is_told_to() -> None:
+    paths = np.array([[[0, 0], [1, 0], [2, 0]], [[0, 0], [1, 3], [2, 0]]], np.float32)
+    goals, codes = np.array([[2, 0], [2, 0]], np.float32), np.zeros((2, 2, 3), np.float32)
+    free = ReachByValue(value_weight=0)(paths, goals, codes, None)
+    assert free[0, 1] == free[1, 1]
+    weighed = ReachByValue(value_weight=0, way_weight=0.1)(paths, goals, codes, None)
+    assert np.allclose(weighed - free, 0.1 * np.array([[1, 2], [10**0.5, 2 * 10**0.5]]))
+
+
 def test_it_keeps_the_contract_of_planners() -> None:
     make = lambda space: PTP(space, ReachByValue(), **(SMALL | {"first_steps": 20, "candidates": 32, "iterations": 2}))  # noqa: E731
     assert [problem for check in run_checks(make) for problem in check.problems] == []
@@ -155,9 +164,33 @@ def test_arguments_out_of_range_are_refused(given, match: str) -> None:
         planner(**given)
 
 
+class NearestEnd:
+    """A cost of one's own, with an argument of its own."""
+
+    by_value = False
+
+    def __init__(self, power: float = 1.0) -> None:
+        self.power = power
+
+    def __call__(self, paths, goals, codes, value):
+        return np.linalg.norm(paths[:, 1:] - goals[:, None], axis=2).astype(np.float32) ** self.power
+
+
+def test_a_cost_of_ones_own_takes_the_place_of_ours_and_of_what_a_preset_said_of_it(tmp_path: Path) -> None:
+    chosen = settings(["experiment=ptp_drawer", "planner.cost=test_ptp:NearestEnd", "planner.cost.power=2"], tmp_path / "run")
+    assert chosen.planner.arguments["cost"] == {"target": "test_ptp:NearestEnd", "power": 2}
+    check_parts(chosen)
+    small = ["planner=ptp", "planner.cost=test_ptp:NearestEnd", "planner.scales=[2]", "planner.subgoals=2", "planner.first_steps=2"]
+    run = Practice(settings([*BITFLIP, "practice.inputs=[observation]", *small, "planner.candidates=8"], tmp_path / "run"))
+    run.step()
+    run.close()
+    with pytest.raises(UserError, match=r"planner.cost: the chosen planner has no cost; expected planner=ptp"):
+        settings(["planner=none", "planner.cost=test_ptp:NearestEnd"], tmp_path / "run")
+
+
 def test_a_cost_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"planner.cost: envs.bitflip:BitFlipEnv lacks the method '__call__'"):
-        check_parts(settings([*BITFLIP, "planner=ptp", "planner.cost.target=envs.bitflip:BitFlipEnv"], tmp_path / "run"))
+        check_parts(settings([*BITFLIP, "planner=ptp", "planner.cost=envs.bitflip:BitFlipEnv"], tmp_path / "run"))
 
 
 def test_a_policy_that_sees_more_than_latents_is_refused(tmp_path: Path) -> None:
