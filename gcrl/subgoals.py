@@ -30,14 +30,16 @@ def toward_goals(policy: Policy, explore: bool = False, planned: bool = True) ->
 class Subgoals:
     """Acts by `policy` toward what its planner puts between the episodes and their goals.
 
-    A subgoal is left for the next one where its latent is within the planner's ``reach``, or after ``patience`` steps, when a new plan may
-    be made too; the goal itself is left for a new plan alone. explore: with the agent's exploration, as in practice.
+    A subgoal is left for the next one where its latent is within the planner's ``reach`` and was for ``dwell`` steps before, or after
+    ``patience`` steps, when a new plan may be made too; the goal itself is left for a new plan alone. explore: with the agent's
+    exploration, as in practice.
     """
 
     def __init__(self, policy: Policy, explore: bool = False) -> None:
         self.policy, self.explore = policy, explore
         self.plans = np.zeros((0, 1, policy.goal_space.dim), np.float32)
-        self.at = self.since = np.zeros(0, np.int64)
+        self.at = self.since = self.held = np.zeros(0, np.int64)  # which subgoal it is, since how many steps, and for how many within reach
+        self.dwell = int(getattr(policy.planner, "dwell", 0))
         self.quality = PlanQuality()
 
     def __call__(
@@ -45,7 +47,7 @@ class Subgoals:
     ) -> NDArray[Any]:
         if step == 0:
             self.plans = self.plan(self.policy.encode(observations), goals)
-            self.at = self.since = np.zeros(len(goals), np.int64)
+            self.at = self.since = self.held = np.zeros(len(goals), np.int64)
         elif self.plans.shape[1] > 1 or self.policy.planner.patience:
             self.move_on(self.policy.encode(observations), goals)
         return self.policy.act(observations, self.aims, generators if self.explore else None)
@@ -61,9 +63,10 @@ class Subgoals:
         self.since = self.since + 1
         wanted, last = self.plans[rows, self.at], self.at == self.plans.shape[1] - 1
         there = self.distance(latents, wanted) <= planner.reach
+        self.held = np.where(there, self.held + 1, 0)
         late = ~there & (planner.patience > 0) & (self.since >= planner.patience)
-        moved = (there | late) & ~last
-        self.at, self.since = self.at + moved, np.where(moved | late, 0, self.since)
+        moved = ((self.held > self.dwell) | late) & ~last
+        self.at, self.since, self.held = self.at + moved, np.where(moved | late, 0, self.since), np.where(moved, 0, self.held)
         if planner.replan and late.any():
             self.replace(late, self.plan(latents[late], goals[late]))
 

@@ -165,6 +165,17 @@ def test_a_subgoal_is_aimed_at_until_it_is_reached_and_the_goal_from_then_on() -
     assert (walk(Direct())[:, 1] == [1, 0]).all()
 
 
+@pytest.mark.parametrize("dwell", [1, 4])
+def test_a_subgoal_is_dwelt_on_as_long_as_the_planner_says(dwell: int) -> None:
+    planner = Corner()
+    at_once = walk(planner, steps=20)
+    planner.dwell = dwell
+    later = walk(planner, steps=20)
+    left = [(told != planner.corner).any(axis=2).argmax(axis=0) for told in (at_once, later)]
+    assert (left[1] - left[0] == dwell).all()
+    assert (later[-1] == [[0, -3], [1, 0]]).all()
+
+
 @pytest.mark.parametrize(("replan", "asked"), [(False, 1), (True, 4)])
 def test_a_subgoal_that_cannot_be_reached_is_given_up_or_planned_anew(replan: bool, asked: int) -> None:
     planner = Corner(patience=3, corner=(50, 50))

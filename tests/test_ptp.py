@@ -156,6 +156,7 @@ def test_a_run_sends_its_values_along_and_resumes_exactly(tmp_path: Path) -> Non
         ({"subgoals": 3}, "subgoals = 3 at 2 scales; expected a multiple of 2"),
         ({"method": "cme"}, "unknown PTP method 'cme'.*cem"),
         ({"candidates": 0}, "candidates = 0; expected at least 1"),
+        ({"dwell": -1}, "dwell = -1; expected a number of steps"),
         ({"reach": 0.0}, "reach = 0.0; expected a positive number"),
     ],
 )

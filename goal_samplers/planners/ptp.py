@@ -29,8 +29,8 @@ class PTP:
     that does not end nearer to the goal than it began is given up for the goal alone.
     cost: what judges plans (`goal_samplers.planners.costs`). method, candidates, iterations, temperature: of `search`.
     codes, hidden, unroll, kl_weight, first_steps, refit_steps, batch_size, lr: of `Affordances`.
-    reach, patience, replan: as in `SubgoalPlanner`. Source: PTP (Fang, Yin, Nair & Levine 2022). Raises `UserError` for arguments out of
-    range.
+    reach, dwell, patience, replan: as in `SubgoalPlanner`. Source: PTP (Fang, Yin, Nair & Levine 2022). Raises `UserError` for arguments
+    out of range.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class PTP:
         batch_size: int = 256,
         lr: float = 1e-3,
         reach: float = 0.5,
+        dwell: int = 0,
         patience: int = 30,
         replan: bool = True,
     ) -> None:
@@ -68,10 +69,12 @@ class PTP:
         for name, value in counts.items():
             if value < 1:
                 raise UserError(f"PTP: {name} = {value}; expected at least 1")
+        if dwell < 0:
+            raise UserError(f"PTP: dwell = {dwell}; expected a number of steps, at least 0")
         for name, number in (("temperature", temperature), ("lr", lr), ("reach", reach)):
             if not 0 < number < float("inf"):
                 raise UserError(f"PTP: {name} = {number}; expected a positive number")
-        self.reach, self.patience, self.replan = reach, patience, replan
+        self.reach, self.dwell, self.patience, self.replan = reach, dwell, patience, replan
         self.plans_by_value = getattr(cost, "by_value", True)
         self._space, self._cost, self._seed, self._steps = goal_space, cost, seed, subgoals // halvings
         self._search = {"method": method, "candidates": candidates, "iterations": iterations, "temperature": temperature}
