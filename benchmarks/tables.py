@@ -26,7 +26,7 @@ def shown(values: list[float], figure: str) -> str:
     """Return mean [lower, upper] of some seeds; shares stay within 0 and 1, errors above 0."""
     if not values:
         return "-"
-    share = figure.startswith("sets:") or figure.endswith(("success_rate", "coverage", "eval_8k"))
+    share = figure.startswith(("sets:", "tasks:")) or figure.endswith(("success_rate", "coverage", "eval_8k"))
     mean, low, high = mean_interval(values, *((0.0, 1.0) if share else (0.0,) if figure in SMALL else ()))
     return f"{mean:.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(values) > 1 else " (one seed)")
 

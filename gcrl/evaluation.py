@@ -35,7 +35,7 @@ class Evaluation:
     achieved: (n, T+1, g). desired: (n, g). Pictures are None without images: goal_images, start_images, final_images
     (n, H, W, 3); frames (f, T+1, H, W, 3) of the first f episodes; views, the same from the task's camera for people; aims, the
     subgoals that were aimed at (f, T+1, H, W, 3), decoded, where there is a planner and a decoder. plans: figures of `gcrl.plan_quality`,
-    where there is a planner.
+    where there is a planner. tasks: (n,) names of what each goal asks for from its start, where the environment tells them apart.
     """
 
     success: NDArray[np.float64]
@@ -49,16 +49,26 @@ class Evaluation:
     views: NDArray[np.uint8] | None = None
     aims: NDArray[np.uint8] | None = None
     plans: dict[str, float] = field(default_factory=dict)
+    tasks: list[str] | None = None
 
     def summary(self) -> dict[str, Any]:
-        """Return {success_rate, success_rate_interval, <figure>, <figure>_interval, episodes} with 95 % intervals over episodes."""
+        """Return {success_rate, success_rate_interval, <figure>, <figure>_interval, episodes} with 95 % intervals over episodes.
+
+        Goals of several tasks are counted by task too: ``by_task`` {name: {success_rate, episodes}}.
+        """
         mean, low, high = mean_interval(self.success, 0, 1)
         summary: dict[str, Any] = {"success_rate": mean, "success_rate_interval": [low, high]}
         for name, values in self.figures.items():
             mean, low, high = mean_interval(values)
             summary |= {name: mean, f"{name}_interval": [low, high]}
         summary |= {f"plan_{name}": value for name, value in self.plans.items()}
-        return summary | {"episodes": len(self.success)}
+        summary["episodes"] = len(self.success)
+        if self.tasks is not None and len(set(self.tasks)) > 1:
+            names, own = np.array(self.tasks), sorted(set(self.tasks))
+            summary["by_task"] = {
+                name: {"success_rate": float(self.success[names == name].mean()), "episodes": int((names == name).sum())} for name in own
+            }
+        return summary
 
     def pictures(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of ``evaluation.npz``."""
@@ -172,4 +182,12 @@ def evaluate(
         camera.views,
         aims.pictures() if aims and images is not None else None,
         subgoals.quality.figures() if subgoals else {},
+        tasks_of(env, goal_set),
     )
+
+
+def tasks_of(env: TaskEnv, goals: GoalSet) -> list[str] | None:
+    """Return what each of the goals asks for from its start, None where the environment does not say or starts or states are not known."""
+    name = getattr(env, "goal_tasks", None)
+    known = goals.starts is not None and np.isfinite(goals.starts).all() and np.isfinite(goals.states).all()
+    return list(name(goals)) if name is not None and known else None

@@ -160,6 +160,8 @@ def in_words(summary: dict[str, Any]) -> str:
     for key, value in summary.items():
         if isinstance(value, float) and key not in skip:
             line += f", {key.replace('_', ' ')} {value:.3f}"
+    if by_task := summary.get("by_task"):
+        line += " (" + ", ".join(f"{name} {found['success_rate']:.2f} of {found['episodes']}" for name, found in by_task.items()) + ")"
     if summary["updates"] and not summary["env_steps"]:
         line += " (from the dataset alone)"
     elif OFFLINE in summary:

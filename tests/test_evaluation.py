@@ -20,6 +20,7 @@ from gcrl.agents.dqn import DQN
 from gcrl.evaluate import evaluate_run, goals_for
 from gcrl.evaluation import LAST_STEPS, evaluate
 from gcrl.goals import GoalFile, make_goals
+from gcrl.outcome import in_words
 from gcrl.policy import Policy, as_goals
 from gcrl.practice import Practice
 from gcrl.report.film import HOLD
@@ -71,6 +72,32 @@ def test_success_is_the_mean_over_the_last_five_steps_and_never_the_best_moment(
         assert result.success[0] == pytest.approx(expected)
         assert result.figures["distance"][0] == pytest.approx(2 * (1 - expected))
     assert LAST_STEPS == 5
+
+
+def test_goals_of_several_tasks_are_counted_by_task_too() -> None:
+    env = _Line(6)
+    env.goal_tasks = lambda goals: ["leave" if start < 0 else "stay" for start in goals.starts[:, 0]]  # type: ignore[attr-defined]
+    starts = np.array([[-1.0], [1.0], [-1.0], [1.0], [1.0]])
+    goals = GoalSet(np.ones((5, 1), np.float32), np.ones((5, 1), np.float32), starts=starts)
+    stays = iter(starts[:, 0] > 0)
+    begun = {"now": False}
+
+    def act(achieved: Any, goals: Any, step: int) -> Any:  # one episode after another, of six steps
+        begun["now"] = next(stays) if step % 6 == 0 else begun["now"]
+        return np.full((1, 1), 1.0 if begun["now"] else -1.0, np.float32)
+
+    result = evaluate([env], Scripted(env, act), goals, 0)  # type: ignore[list-item]
+    by_task = {"leave": {"success_rate": 0.0, "episodes": 2}, "stay": {"success_rate": 1.0, "episodes": 3}}
+    assert result.summary()["by_task"] == by_task
+    said = in_words({**result.summary(), "goals": "test", "updates": 0, "env_steps": 5})
+    assert "(leave 0.00 of 2, stay 1.00 of 3)" in said
+    assert "by_task" not in evaluate([env], Scripted(env, act_nowhere), goals.take(slice(0, 1)), 0).summary()  # type: ignore[list-item]
+    unknown = GoalSet(goals.states * np.nan, goals.achieved, starts=starts)
+    assert evaluate([env], Scripted(env, act_nowhere), unknown, 0).tasks is None  # type: ignore[list-item]
+
+
+def act_nowhere(achieved: Any, goals: Any, step: int = 0) -> Any:
+    return np.zeros((1, 1), np.float32)
 
 
 def test_every_goal_is_commanded_once_and_pictures_belong_to_it() -> None:

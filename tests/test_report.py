@@ -178,6 +178,16 @@ def assert_self_contained(path: Path) -> References:
     return parsed
 
 
+def test_success_by_task_stands_in_the_head_of_a_page_of_one_method(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / f"door-{seed}", seed=seed) for seed in (1, 2)]
+    for run, success in zip(runs, (0.5, 0.7)):
+        found = json.loads((run / "evaluation.json").read_text())
+        found["by_task"] = {"push+open": {"success_rate": success, "episodes": 7}, "close": {"success_rate": 1.0, "episodes": 13}}
+        (run / "evaluation.json").write_text(json.dumps(found))
+    text = " ".join(" ".join(assert_self_contained(write_report(runs, tmp_path / "both.html")).text).split())
+    assert "task success goals push+open 60 % 7 close 100 % 13" in text
+
+
 def test_report_of_a_run_is_one_file_that_says_what_was_measured(tmp_path: Path) -> None:
     run = make_run(tmp_path / "door-1")
     out = write_report([run])

@@ -89,6 +89,18 @@ OFFLINE: dict[str, Experiment] = {
             *("policy=noisy-scripted", "noise=0.5", "random_share=0", "episodes=2000", "simulators=20", "seed=101"),
         ),
     ),
+    "ptp_drawer": Experiment(
+        "ptp_drawer",
+        "Long tasks of drawer, block and cylinder by state (A push, open; B open, put in; C push, open, put in, close), learnt "
+        "offline from single skills: planned subgoals above the flat policy.",
+        {"planned": [], "flat": ["planner=none"]},
+        figures=("success_rate", "tasks:task_a", "tasks:task_b", "tasks:task_c", "worst_distance_m"),
+        pairs=[("planned", "flat", "success_rate")],
+        data=(
+            *("env=drawer_pick_push", "env.image_size=0", "policy=noisy-scripted", "noise=0.1", "random_share=0.05"),
+            *("episodes=3000", "simulators=20", "seed=101"),
+        ),
+    ),
     "ogbench_pointmaze": Experiment(
         "ogbench_pointmaze",
         "OGBench's pointmaze-medium, five tasks: QRL above GCIQL above GCBC (published 82 / 53 / 9 after 1M updates of 1024 rows "

@@ -29,7 +29,8 @@ def headline(groups: dict[str, list[RunRecord]], film: str) -> str:
     if any((run.evaluation or {}).get("finished") is False for run in runs):
         waiting = '<p class="note">Stopped before the last epoch that its settings ask for.</p>'
     command = f'<p class="muted">Run it again:</p><pre class="command">{escape(first.command)}</pre>' if first.command else ""
-    body = f"{title}{tiles}{waiting}{_facts(runs)}{runs_table(groups, short=True) if len(runs) > 1 else ''}{command}"
+    by_task = tasks_table(next(iter(groups.values()))) if len(groups) == 1 else ""
+    body = f"{title}{tiles}{by_task}{waiting}{_facts(runs)}{runs_table(groups, short=True) if len(runs) > 1 else ''}{command}"
     return f"<header{'' if film else ' class=' + chr(34) + 'alone' + chr(34)}><div>{body}</div>{film}</header>"
 
 
@@ -134,6 +135,18 @@ def runs_table(groups: dict[str, list[RunRecord]], short: bool = False) -> str:
     if not short:
         header += ["environment steps", "wall time"]
     return table(header, rows)
+
+
+def tasks_table(runs: list[RunRecord]) -> str:
+    """Return a table of success on each task that the test goals ask for, over seeds if several; "" where they ask for one alone."""
+    found = [run.evaluation["by_task"] for run in runs if run.evaluation and isinstance(run.evaluation.get("by_task"), dict)]
+    if not found:
+        return ""
+    rows = [
+        [name, number(float(np.mean([one[name]["success_rate"] for one in found])), "success_rate"), number(found[0][name]["episodes"])]
+        for name in found[0]
+    ]
+    return table(["task", "success", "goals"], rows)
 
 
 def column_name(name: str, runs: list[RunRecord]) -> str:
