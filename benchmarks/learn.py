@@ -49,8 +49,6 @@ def measure(folder: Path, overrides: list[str], wall: float) -> dict[str, Any]:
     early = [point["success_rate"] for point in curve if point["env_steps"] >= 8000]
     if early:
         result["eval_8k"] = early[0]
-    if "by_task" in evaluation:
-        result["tasks"] = {name: found["success_rate"] for name, found in evaluation["by_task"].items()}
     if "offline" in evaluation:  # what the dataset alone came to, on the same test goals
         result["offline"] = evaluation["offline"]
         result["online_change"] = evaluation["success_rate"] - evaluation["offline"]["success_rate"]

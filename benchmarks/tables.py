@@ -13,9 +13,11 @@ from gcrl.statistics import mean_interval, paired_difference
 
 
 def value_of(result: dict[str, Any], figure: str) -> float | None:
-    """Return a figure of one result: ``visited:NAME``, a name of the evaluation, or a top-level entry."""
-    if ":" in figure:
-        group, _, name = figure.partition(":")
+    """Return a figure of one result: ``visited:NAME``, ``by_task:NAME``, a name of the evaluation, or a top-level entry."""
+    group, colon, name = figure.partition(":")
+    if group == "by_task":
+        found = result["evaluation"].get(group, {}).get(name, {}).get("success_rate")
+    elif colon:
         found = result.get(group, {}).get(name)
     else:
         found = result["evaluation"].get(figure, result.get(figure))
@@ -26,7 +28,7 @@ def shown(values: list[float], figure: str) -> str:
     """Return mean [lower, upper] of some seeds; shares stay within 0 and 1, errors above 0."""
     if not values:
         return "-"
-    share = figure.startswith(("sets:", "tasks:")) or figure.endswith(("success_rate", "coverage", "eval_8k"))
+    share = figure.startswith(("sets:", "by_task:")) or figure.endswith(("success_rate", "coverage", "eval_8k"))
     mean, low, high = mean_interval(values, *((0.0, 1.0) if share else (0.0,) if figure in SMALL else ()))
     return f"{mean:.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(values) > 1 else " (one seed)")
 

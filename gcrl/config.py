@@ -45,7 +45,7 @@ def load_settings(overrides: Sequence[str] = ()) -> Settings:
     for group, choice in preset.items():
         if chosen(overrides, group, choice) != choice:
             values[group] = _compose(overrides, preset=False)[group]
-    for part, owner in OWNERS.items():
+    for part, (owner, _) in OWNERS.items():
         if chosen(overrides, f"{owner}.{part}", "") and chosen(overrides, owner, preset.get(owner, "")) == preset.get(owner):
             values[owner][part] = _compose([f"{owner}={preset[owner]}", *overrides], preset=False)[owner][part]
     return _settings(experiment, values)
@@ -147,7 +147,7 @@ def _compose(overrides: Sequence[str], preset: bool = True) -> dict[str, Any]:
             OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
         container = OmegaConf.to_container(config, resolve=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # the last for agent.hidden.x, since lists have numbers
-        for part, owner, choice in (("density", "goal_sampler", "skewfit"), ("cost", "planner", "ptp")):
+        for part, (owner, choice) in OWNERS.items():
             if f"{part}@" in str(error):
                 raise UserError(f"{owner}.{part}: the chosen {owner} has no {part}; expected {owner}={choice}") from error
         raise UserError(f"cannot combine {' '.join(overrides)}: {' '.join(str(error).split())}") from error

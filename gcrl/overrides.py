@@ -22,9 +22,9 @@ from gcrl.settings import Practice
 CONF = Path(__file__).resolve().parent.parent / "conf"
 # Groups that take a module:Class of one's own.
 CUSTOM = ("env", "representation", "goal_sampler", "goal_space", "planner", "density", "cost", "agent", "reward")
-# Parts of a part, and the groups they are chosen from; and whose part those groups are that stand in no other place.
+# Parts of a part, and the groups they are chosen from; and of those that stand nowhere else, whose part they are and a choice that has one.
 INSIDE = {"density": "density", "cost": "cost", "first": "goal_sampler", "second": "goal_sampler"}
-OWNERS = {"density": "goal_sampler", "cost": "planner"}
+OWNERS = {"density": ("goal_sampler", "skewfit"), "cost": ("planner", "ptp")}
 RAW = ("run_dir",)  # taken as typed, past Hydra: paths may hold characters that mean something to it
 
 
@@ -53,7 +53,7 @@ def root_keys() -> tuple[str, ...]:
 def for_hydra(overrides: Sequence[str]) -> list[str]:
     """Return Hydra's form of `overrides`; `UserError` for a malformed one, an unknown group choice or an unknown first key."""
     # a class of one's own has no parts in its file yet
-    new = tuple(f"{part}@" for part, owner in OWNERS.items() if ":" in chosen(overrides, owner, ""))
+    new = tuple(f"{part}@" for part, (owner, _) in OWNERS.items() if ":" in chosen(overrides, owner, ""))
     return [(f"+{line}" if line.startswith(new) else line) for text in overrides for line in _rewrite(text)]
 
 
@@ -99,8 +99,8 @@ def _rewrite(text: str) -> list[str]:
         raise UserError(f"cannot read '{text}'; expected KEY=VALUE such as practice.epochs=3 or goal_sampler=skewfit{verbs}")
     known = [*root_keys(), *(group for group in groups() if group not in OWNERS)]
     if key.split(".")[0] not in known:
-        if owner := OWNERS.get(key.split(".")[0]):
-            raise UserError(f"unknown key '{key}' (did you mean '{owner}.{key}'?)")
+        if key.split(".")[0] in OWNERS:
+            raise UserError(f"unknown key '{key}' (did you mean '{OWNERS[key.split('.')[0]][0]}.{key}'?)")
         near = did_you_mean(key, [*known, *(f"practice.{field.name}" for field in dataclasses.fields(Practice))])
         raise UserError(f"unknown key '{key}'{near}; expected one of: {', '.join(known)}")
     name = key.split(".")[-1]

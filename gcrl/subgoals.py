@@ -39,7 +39,6 @@ class Subgoals:
         self.policy, self.explore = policy, explore
         self.plans = np.zeros((0, 1, policy.goal_space.dim), np.float32)
         self.at = self.since = self.held = np.zeros(0, np.int64)  # which subgoal it is, since how many steps, and for how many within reach
-        self.dwell = int(getattr(policy.planner, "dwell", 0))
         self.quality = PlanQuality()
 
     def __call__(
@@ -65,7 +64,7 @@ class Subgoals:
         there = self.distance(latents, wanted) <= planner.reach
         self.held = np.where(there, self.held + 1, 0)
         late = ~there & (planner.patience > 0) & (self.since >= planner.patience)
-        moved = ((self.held > self.dwell) | late) & ~last
+        moved = ((self.held > getattr(planner, "dwell", 0)) | late) & ~last
         self.at, self.since, self.held = self.at + moved, np.where(moved | late, 0, self.since), np.where(moved, 0, self.held)
         if planner.replan and late.any():
             self.replace(late, self.plan(latents[late], goals[late]))

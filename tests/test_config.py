@@ -16,7 +16,7 @@ from envs.errors import UserError
 from gcrl.agents.api import Agent
 from gcrl.build import build, check, import_class
 from gcrl.config import as_overrides, check_parts, load_settings, read_settings, write_settings
-from gcrl.overrides import CONF, choices, groups, sweep
+from gcrl.overrides import CONF, OWNERS, choices, groups, sweep
 from gcrl.practice import Practice
 from gcrl.settings import Choice
 from gcrl.typed import typed
@@ -61,10 +61,11 @@ def test_every_choice_shows_every_argument_of_its_class(group: str) -> None:
     injected = {"reward": ("env", "env_id", "representation", "goal_space"), "goal_space": ("latent_dim",), "planner": ("goal_space",)}
     provided += injected.get(group, ())
     for choice in choices(group):
-        inside = {"density": ("goal_sampler", "goal_sampler.density"), "cost": ("planner", "planner.cost")}
-        owner, key = inside.get(group, (group, group))
-        loaded = load_settings([*(["planner=ptp"] if group == "cost" else []), f"{key}={choice}", "run_dir=x"])
-        part = getattr(loaded, group) if group not in inside else getattr(loaded, owner).arguments[group]
+        if group in OWNERS:
+            owner, having = OWNERS[group]
+            part = getattr(load_settings([f"{owner}={having}", f"{owner}.{group}={choice}", "run_dir=x"]), owner).arguments[group]
+        else:
+            part = getattr(load_settings([f"{group}={choice}", "run_dir=x"]), group)
         part = part if isinstance(part, Choice) else Choice(part["target"], {k: v for k, v in part.items() if k != "target"})
         cls, arguments = check(part, protocols.get(group, object), group, provided)
         own = set() if cls.__init__ is object.__init__ else set(inspect.signature(cls).parameters) - set(provided)

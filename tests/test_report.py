@@ -123,6 +123,7 @@ def write_evaluation(path: Path, rng: np.random.Generator, images: bool, size: i
     figures |= {"door_angle_error": 0.0412, "door_angle_error_interval": [0.031, 0.052]}
     untrained = {"success_rate": 0.05, "success_rate_interval": [0.0, 0.15], "distance": 0.5, "door_angle_error": 0.487}
     evaluation = {**figures, "episodes": 20, "goals": "test", "untrained": untrained, "env_steps": 2400, "updates": 600, "wall_s": 512.3}
+    evaluation["by_task"] = {"open": {"success_rate": 0.6, "episodes": 7}, "close": {"success_rate": 1.0, "episodes": 13}}
     (path / "evaluation.json").write_text(json.dumps({**evaluation, "factors": FACTORS}))
     arrays: dict[str, Any] = {"achieved": achieved, "desired": desired, "success": success, "figure/door_angle_error": errors}
     if images:
@@ -178,16 +179,6 @@ def assert_self_contained(path: Path) -> References:
     return parsed
 
 
-def test_success_by_task_stands_in_the_head_of_a_page_of_one_method(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path / f"door-{seed}", seed=seed) for seed in (1, 2)]
-    for run, success in zip(runs, (0.5, 0.7)):
-        found = json.loads((run / "evaluation.json").read_text())
-        found["by_task"] = {"push+open": {"success_rate": success, "episodes": 7}, "close": {"success_rate": 1.0, "episodes": 13}}
-        (run / "evaluation.json").write_text(json.dumps(found))
-    text = " ".join(" ".join(assert_self_contained(write_report(runs, tmp_path / "both.html")).text).split())
-    assert "task success goals push+open 60 % 7 close 100 % 13" in text
-
-
 def test_report_of_a_run_is_one_file_that_says_what_was_measured(tmp_path: Path) -> None:
     run = make_run(tmp_path / "door-1")
     out = write_report([run])
@@ -199,6 +190,7 @@ def test_report_of_a_run_is_one_file_that_says_what_was_measured(tmp_path: Path)
         f"{100 * success:.0f} %",
         "62–95 %",
         "untrained 5 % (0–15 %)",
+        "close100 %13",
         "0.0412 rad",
         "2 400 environment steps",
         "8 min 32 s",

@@ -94,7 +94,7 @@ OFFLINE: dict[str, Experiment] = {
         "Long tasks of drawer, block and cylinder by state (A push, open; B open, put in; C push, open, put in, close), learnt "
         "offline from single skills: planned subgoals above the flat policy.",
         {"planned": [], "flat": ["planner=none"]},
-        figures=("success_rate", "tasks:task_a", "tasks:task_b", "tasks:task_c", "worst_distance_m"),
+        figures=("success_rate", "by_task:task_a", "by_task:task_b", "by_task:task_c", "worst_distance_m"),
         pairs=[("planned", "flat", "success_rate")],
         data=(
             *("env=drawer_pick_push", "env.image_size=0", "policy=noisy-scripted", "noise=0.1", "random_share=0.05"),

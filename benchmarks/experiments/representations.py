@@ -23,6 +23,7 @@ ANALOGIES = {
     "vae": ["representation=vae"],
     "contrastive": ["representation=contrastive", "representation.latent_dim=16"],
 }
+PAIRS = [("gcb", arm, "success_rate") for arm in ARMS if arm != "gcb"]  # named after the runs: what the means let one ask
 DISTRACTED = "env.distractors=3"
 
 REPRESENTATIONS: dict[str, Experiment] = {
@@ -32,6 +33,7 @@ REPRESENTATIONS: dict[str, Experiment] = {
         ARMS,
         seeds=(1, 2, 3),
         figures=REPRESENTATION_FIGURES,
+        pairs=PAIRS,
         data=(*PUSH_DATA, "seed=101"),
         probe=(*PUSH_DATA[:-1], "episodes=100", "seed=102"),
     ),
@@ -41,6 +43,7 @@ REPRESENTATIONS: dict[str, Experiment] = {
         {arm: [DISTRACTED, *overrides] for arm, overrides in ARMS.items()},
         seeds=(1, 2, 3),
         figures=REPRESENTATION_FIGURES,
+        pairs=PAIRS,
         data=(*PUSH_DATA, DISTRACTED, "seed=101"),
         probe=(*PUSH_DATA[:-1], DISTRACTED, "episodes=100", "seed=102"),
     ),
