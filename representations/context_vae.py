@@ -27,7 +27,9 @@ class ContextVAE(PictureVAE):
 
     Minimises, per picture x of an episode, Σ(x − x̂(z, c))² / (2·decoder_sigma²) + beta·KL(q(z|x), N(0, I)) in nats, where c is computed
     from *another* frame of the same episode, drawn uniformly: so c can say only what the frames of an episode share, and beta makes z
-    leave that to c. beta grows linearly from `beta_start` over the first half of a first fit.
+    leave that to c. beta goes linearly from `beta_start` to its value over the first half of a first fit: where it starts high, c learns
+    what things there are before z can tell, and imagined goals show no others; where it starts low, z keeps some of that for good.
+    colour_weight: see `PictureVAE`.
     A goal for a scene is a z of the prior with the c of the scene (`in_scene`), so that it shows the things that are there.
     Source: Nair, Bahl, Khazatsky, Pong, Berseth & Levine 2019, "Contextual imagined goals for self-supervised robotic learning". There c
     is computed from the first frame of an episode, which a second decoder draws again. Any frame serves here, so a latent is a function
@@ -41,17 +43,18 @@ class ContextVAE(PictureVAE):
         *,
         seed: int = 0,
         device: str = "cpu",
-        z_dim: int = 6,
-        scene_dim: int = 8,
-        beta: float = 1.0,
-        beta_start: float = 0.02,
-        decoder_sigma: float = 0.1,
-        first_steps: int = 3000,
+        z_dim: int = 8,
+        scene_dim: int = 24,
+        beta: float = 6.0,
+        beta_start: float = 40.0,
+        decoder_sigma: float = 0.3,
+        first_steps: int = 10000,
         refit_steps: int = 300,
         batch_size: int = 64,
         lr: float = 1e-3,
         scale_latents: bool = True,
         centre: bool = True,
+        colour_weight: float = 3.0,
         key: str = "image",
     ) -> None:
         height, width, channels = image_size(observation_space, key, "ContextVAE")
@@ -75,6 +78,7 @@ class ContextVAE(PictureVAE):
             lr=lr,
             scale_latents=scale_latents,
             centre=centre,
+            colour_weight=colour_weight,
         )
 
     def codes(self, pictures: torch.Tensor) -> torch.Tensor:
@@ -93,7 +97,7 @@ class ContextVAE(PictureVAE):
         return context
 
     def fit(self, experience: Experience, draw: DrawRows, generator: np.random.Generator, *, first: bool) -> dict[str, float]:
-        """Fit as every picture VAE does, with beta growing in the `first` fit."""
+        """Fit as every picture VAE does, with beta on its way in the `first` fit."""
         self._episodes, self._annealed = Windows.stored(experience), first
         return super().fit(experience, draw, generator, first=first)
 

@@ -47,6 +47,7 @@ class VAE(PictureVAE):
         samples: int = 10,
         estimator: str = "importance",
         centre: bool = False,
+        colour_weight: float = 1.0,
         encoder: str = "conv",
         key: str = "image",
     ) -> None:
@@ -69,6 +70,7 @@ class VAE(PictureVAE):
             lr=lr,
             scale_latents=scale_latents,
             centre=centre,
+            colour_weight=colour_weight,
         )
 
     def codes(self, pictures: torch.Tensor) -> torch.Tensor:

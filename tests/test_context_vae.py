@@ -7,7 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
+from hypothesis import given
+from hypothesis.extra.numpy import arrays
+from hypothesis.strategies import floats
 from run_cases import DOOR, differences, finish_steps, outcome, settings
 from test_representations import Memory, draw_from
 
@@ -16,6 +20,7 @@ from gcrl.practice import Practice
 from gcrl.relabel import Relabel
 from representations.conformance import check_representation
 from representations.context_vae import ContextVAE
+from representations.picture_vae import coloured
 from representations.vae import VAE
 from representations.windows import Windows
 
@@ -91,6 +96,26 @@ def test_the_scene_says_what_there_is_and_not_where(fitted: ContextVAE) -> None:
     assert np.linalg.norm(scene - moved, axis=1).mean() < 0.5 * between
 
 
+def test_what_is_decoded_has_the_colours_of_what_was_seen(fitted: ContextVAE) -> None:
+    rng = np.random.default_rng(8)
+    hues = rng.integers(3, size=100)
+    images = squares(hues, rng.integers(4, SIZE - 13, (100, 2)))
+    decoded = fitted.decode(fitted.encode({"image": images})).astype(float)
+    inside = (images != 200).any(axis=3)
+    off = [np.abs(decoded[i][inside[i]].mean(axis=0) - HUES[hue]).max() for i, hue in enumerate(hues)]
+    assert np.mean(off) < 45  # of 255: colours weighted threefold would be off by more than a hundred
+
+
+@given(arrays(np.float32, (2, 3, 4, 5), elements=floats(-1, 1, width=32)), floats(0.1, 10))
+def test_weighting_colour_leaves_greys_alone_and_is_undone(pictures: np.ndarray, weight: float) -> None:
+    p = torch.as_tensor(pictures)
+    weighted = coloured(p, weight)
+    grey = p.mean(dim=1, keepdim=True)
+    assert torch.allclose(weighted.mean(dim=1, keepdim=True), grey, atol=1e-5)
+    assert torch.allclose(weighted - grey, weight * (p - grey), atol=1e-4)
+    assert torch.allclose(coloured(weighted, 1 / weight), p, atol=1e-4)
+
+
 def test_it_keeps_the_contract() -> None:
     assert check_representation(partial(ContextVAE, z_dim=2, scene_dim=2, first_steps=20, refit_steps=5)) == []
 
@@ -101,6 +126,11 @@ def test_companions_are_frames_of_the_same_episode() -> None:
     others = Windows.stored(memory).companions(rows, np.random.default_rng(0).random(len(rows)))
     assert (others // 5 == rows // 5).all()
     assert set(others[rows == 7]) == {5, 6, 7, 8, 9}
+
+
+def test_colour_that_counts_for_nothing_is_refused() -> None:
+    with pytest.raises(UserError, match="colour_weight = 0"):
+        ContextVAE(SPACE, colour_weight=0)
 
 
 @pytest.mark.parametrize("argument", ["z_dim", "scene_dim", "first_steps", "batch_size"])
