@@ -41,7 +41,7 @@ DATA = ("env=multi_push", "policy=noisy-scripted", "noise=0.3", "episodes=1000")
 ARMS = {
     "context": ["representation=context_vae"],
     "plain": [
-        *("representation=vae", "representation.latent_dim=32", "representation.first_steps=10000"),
+        *("representation=vae", "representation.latent_dim=32", "representation.first_steps=15000"),
         *("representation.centre=true", "representation.colour_weight=3"),
     ],
 }

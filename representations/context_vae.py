@@ -29,7 +29,8 @@ class ContextVAE(PictureVAE):
     from *another* frame of the same episode, drawn uniformly: so c can say only what the frames of an episode share, and beta makes z
     leave that to c. beta goes linearly from `beta_start` to its value over the first half of a first fit: where it starts high, c learns
     what things there are before z can tell, and imagined goals show no others; where it starts low, z keeps some of that for good.
-    colour_weight: see `PictureVAE`.
+    colour_weight: see `PictureVAE`. recolour: exchange the channels of a minibatch's pictures, all in the same way, at random, so that
+    things of colours never met are not taken for those that were.
     A goal for a scene is a z of the prior with the c of the scene (`in_scene`), so that it shows the things that are there.
     Source: Nair, Bahl, Khazatsky, Pong, Berseth & Levine 2019, "Contextual imagined goals for self-supervised robotic learning". There c
     is computed from the first frame of an episode, which a second decoder draws again. Any frame serves here, so a latent is a function
@@ -45,16 +46,17 @@ class ContextVAE(PictureVAE):
         device: str = "cpu",
         z_dim: int = 8,
         scene_dim: int = 24,
-        beta: float = 6.0,
+        beta: float = 8.0,
         beta_start: float = 40.0,
         decoder_sigma: float = 0.3,
-        first_steps: int = 10000,
+        first_steps: int = 15000,
         refit_steps: int = 300,
         batch_size: int = 64,
         lr: float = 1e-3,
         scale_latents: bool = True,
         centre: bool = True,
         colour_weight: float = 3.0,
+        recolour: bool = True,
         key: str = "image",
     ) -> None:
         height, width, channels = image_size(observation_space, key, "ContextVAE")
@@ -63,7 +65,7 @@ class ContextVAE(PictureVAE):
         at_least("ContextVAE", "beta", beta, 0)
         at_least("ContextVAE", "beta_start", beta_start, 0)
         self.scene = slice(z_dim, z_dim + scene_dim)
-        self._betas, self._annealed = (beta_start, beta), False
+        self._betas, self._annealed, self._recolour = (beta_start, beta), False, recolour
         self._episodes: Windows  # of the fit that is going on
         self._scenes = np.zeros((1, scene_dim), np.float32)  # unscaled contexts of the last fit
         super().__init__(
@@ -105,6 +107,9 @@ class ContextVAE(PictureVAE):
         """Return the loss of the frames `rows`, each with the context of another frame of its episode, and their error per pixel."""
         others = self._episodes.companions(rows, torch.rand(len(rows), generator=noise, dtype=torch.float64).numpy())
         x, y = (self._pictures(torch.as_tensor(experience.read(self.keys[0], part))) for part in (rows, others))
+        if self._recolour:
+            shuffled = torch.randperm(x.shape[1], generator=noise)
+            x, y = x[:, shuffled], y[:, shuffled]
         means, log_variances = self.posterior(x)
         draws = torch.randn(means.shape, generator=noise).to(self._device)
         z = means + draws * (0.5 * log_variances).exp()
