@@ -27,6 +27,7 @@ from scipy.ndimage import gaussian_filter
 
 import envs
 from benchmarks.learn import made
+from benchmarks.tables import shown
 from envs.bodies import COLOURS
 from envs.objects import HUES
 from gcrl.config import load_settings
@@ -61,8 +62,8 @@ def read(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.b
     kinds = np.round(slots[:, 0, :, 0]).astype(int)
     beyond = slots[..., 1] > hand[..., None, 0] + 0.05  # the arm comes from the other side
     aside = np.abs(slots[..., 2] - hand[..., None, 1]) > 0.13
-    shown = ((slots[..., 0] < 0) | beyond | aside).all(axis=-1)
-    return whole.observations["image"], np.where(kinds < 0, -1, kinds % len(HUES)), shown
+    visible = ((slots[..., 0] < 0) | beyond | aside).all(axis=-1)
+    return whole.observations["image"], np.where(kinds < 0, -1, kinds % len(HUES)), visible
 
 
 def blurred(images: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
@@ -118,9 +119,9 @@ def goals_for(representation: Any, scenes: NDArray[np.uint8], seed: int) -> NDAr
 
 def beginnings(name: str, overrides: tuple[str, ...], keep: Path) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
     """Return scenes that episodes begin in and what lies there, and how well real frames of these episodes can be read."""
-    images, lanes, shown = read(made("collect", f"scene_match.{name}", (*DATA[:-1], "episodes=100", *overrides), keep))
+    images, lanes, visible = read(made("collect", f"scene_match.{name}", (*DATA[:-1], "episodes=100", *overrides), keep))
     rng = np.random.default_rng(0)
-    episode, step = np.nonzero(shown)
+    episode, step = np.nonzero(visible)
     some = rng.permutation(len(episode))[:2000]
     frames, there = images[episode[some], step[some]], lanes[episode[some]]
     checked = {f"blur {sigma:g}": float(same_things(lanes_of(blurred(frames, sigma)), there).mean()) for sigma in BLURS}
@@ -150,20 +151,23 @@ def main() -> None:
                 continue
             representation, metrics = fitted(arm, seed, train)
             row = {"arm": arm, "seed": seed, **metrics}
-            shown = []
+            pairs = []
             for name, (table, _) in tables.items():
                 pictures = goals_for(representation, table["scenes"], seed)
                 found, there = lanes_of(pictures), table["there"]
                 row[f"match, {name}"] = float(same_things(found, there).mean())
                 row[f"as many, {name}"] = float(((found >= 0).sum(axis=1) == (there >= 0).sum(axis=1)).mean())
-                shown += [(f"scenes, {name}", table["scenes"][:12]), (f"goals imagined by {arm}", pictures[:12])]
+                pairs += [(f"scenes, {name}", table["scenes"][:12]), (f"goals imagined by {arm}", pictures[:12])]
             rows.append(row)
             print({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}, flush=True)
             if given.out and seed == given.seeds[0]:
-                sheet(shown, given.out.with_name(f"{given.out.stem}_{arm}.png"))
+                sheet(pairs, given.out.with_name(f"{given.out.stem}_{arm}.png"))
             if given.out:
-                found_so_far = {"reading": reading, "goals": GOALS, "data": "gcrl collect " + " ".join((*DATA, "seed=101"))}
-                given.out.write_text(json.dumps({**found_so_far, "rows": rows, "system": system()}, indent=1) + "\n")
+                made_with = {"reading": reading, "goals": GOALS, "data": "gcrl collect " + " ".join((*DATA, "seed=101")), "arms": ARMS}
+                given.out.write_text(json.dumps({**made_with, "rows": rows, "system": system()}, indent=1) + "\n")
+    for arm, figure in itertools.product(ARMS, (f"{kind}, {name}" for kind in ("match", "as many") for name in TABLES)):
+        values = [row[figure] for row in rows if row["arm"] == arm]
+        print(f"{arm}, {figure}: {shown(values, 'success_rate')}, seeds {[row['seed'] for row in rows if row['arm'] == arm]}")
 
 
 if __name__ == "__main__":

@@ -41,11 +41,16 @@ def practice(**settings: Any) -> Path:
     return Path(run(loaded))
 
 
-def load(path: str | Path) -> Any:
-    """Return a finished or interrupted run as something that acts: ``run.act(image, goal_image)``."""
+def load(path: str | Path, planner: str | dict[str, Any] | None = None) -> Any:
+    """Return a finished or interrupted run as something that acts: ``run.act(image, goal_image)``.
+
+    planner: another one than the run's, ``"none"``, or other settings of the run's own, ``{"subgoals": 2}``. Raises `UserError` where
+    `path` is no run or the planner does not go with it.
+    """
+    from gcrl.config import as_overrides
     from gcrl.run import load as load_run
 
-    return load_run(path)
+    return load_run(path, [] if planner is None else as_overrides({"planner": planner}))
 
 
 class _Package(types.ModuleType):

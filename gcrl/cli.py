@@ -109,6 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     _run_argument(added)
     added = verb("evaluate", _evaluate, "command the test goals and say how many are reached")
     _run_argument(added)
+    added.add_argument(
+        "settings", nargs="*", metavar="planner.KEY=VALUE", help="other settings of the run's planner, or planner=none to go without"
+    )
     added.add_argument("--episodes", type=int, metavar="N", help="number of goals (default: all of the split)")
     added.add_argument("--goals", metavar="FILE", type=Path, help="a file of `gcrl goals` (default: the committed test goals)")
     added.add_argument("--split", metavar="NAME", default="test", help="which of its goals (default: test)")
@@ -204,7 +207,8 @@ def _evaluate(given: argparse.Namespace) -> int:
     _require_run(given.run)
     from gcrl.evaluate import evaluate_run
 
-    return _made(evaluate_run(given.run, given.episodes, given.split, given.goals, given.analogies, given.film), given.json)
+    figures = evaluate_run(given.run, given.episodes, given.split, given.goals, given.analogies, given.film, given.settings)
+    return _made(figures, given.json)
 
 
 def _report(given: argparse.Namespace) -> int:

@@ -73,6 +73,32 @@ def as_overrides(settings: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def with_planner(settings: Settings, overrides: Sequence[str]) -> Settings:
+    """Return `settings` with another planner (``planner=NAME``) or other settings of the one that is there (``planner.FIELD=VALUE``).
+
+    Raises `UserError` as `load_settings` does, and for whatever else than a planner.
+    """
+    for text in overrides:
+        if text.partition("=")[0].split(".")[0] != "planner":
+            raise UserError(
+                f"{text}: of a run that has been practised only the planner may change; expected planner=NAME or planner.FIELD=VALUE"
+            )
+    if chosen(overrides, "planner", ""):
+        return dataclasses.replace(settings, planner=as_choice(_compose(overrides, preset=False)["planner"], "planner"))
+    values = {"target": settings.planner.target, **copy.deepcopy(settings.planner.arguments)}
+    for part, (owner, choice) in OWNERS.items():
+        if chosen(overrides, f"{owner}.{part}", ""):
+            values[part] = _compose([f"{owner}={choice}", *overrides], preset=False)[owner][part]
+    config: Any = OmegaConf.create({"planner": values})
+    try:
+        _set_values(config, [line for line in for_hydra(overrides) if line.startswith("++")])
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"cannot combine {' '.join(overrides)}: {' '.join(str(error).split())}") from error
+    container = OmegaConf.to_container(config.planner)
+    assert isinstance(container, dict)
+    return dataclasses.replace(settings, planner=as_choice({str(key): value for key, value in container.items()}, "planner"))
+
+
 def write_settings(settings: Settings, path: str | Path) -> None:
     """Write `settings` as YAML, to be read back by `read_settings`."""
     Path(path).write_text(yaml.safe_dump(plain_settings(settings), sort_keys=False, allow_unicode=True), encoding="utf-8")
@@ -143,8 +169,7 @@ def _compose(overrides: Sequence[str], preset: bool = True) -> dict[str, Any]:
     try:
         # What is chosen decides which files are put together; values come on top, as Hydra itself would set them.
         config = OmegaConf.create(copy.deepcopy(_chosen_files(tuple(line for line in lines if not line.startswith("++")))))
-        for override in OverridesParser.create().parse_overrides([line for line in lines if line.startswith("++")]):
-            OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
+        _set_values(config, [line for line in lines if line.startswith("++")])
         container = OmegaConf.to_container(config, resolve=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # the last for agent.hidden.x, since lists have numbers
         for part, (owner, choice) in OWNERS.items():
@@ -153,6 +178,12 @@ def _compose(overrides: Sequence[str], preset: bool = True) -> dict[str, Any]:
         raise UserError(f"cannot combine {' '.join(overrides)}: {' '.join(str(error).split())}") from error
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def _set_values(config: Any, lines: Sequence[str]) -> None:
+    """Set each ``++KEY=VALUE`` in a composed configuration."""
+    for override in OverridesParser.create().parse_overrides(list(lines)):
+        OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
 
 
 @functools.lru_cache(maxsize=256)

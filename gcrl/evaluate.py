@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def evaluate_run(
     goals: str | Path | None = None,
     analogies: bool = False,
     film: str | Path | None = None,
+    planner: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return {success_rate, success_rate_interval, distance, ..., episodes, goals, untrained} of a run on commanded goals.
 
@@ -47,12 +48,13 @@ def evaluate_run(
         analogies: do not show the policy its goal but an example of it in a scene that looks otherwise (`gcrl.analogies`); `untrained`
             is left out.
         film: where to write a film of the first `FILMED` episodes (.mp4): goal, subgoal where the run plans, and what the arm does.
+        planner: other settings of the run's planner, or another one: see `gcrl.run.Run`.
 
     Raises:
         UserError: no run, a damaged checkpoint, a number of episodes that the goals do not cover, goals that do not fit the run.
     """
     torch.set_num_threads(1)
-    run = load(path)
+    run = load(path, planner)
     horizon = None if goals is None else horizon_of_file(goals)
     envs = [run.environment(horizon) for _ in range(run.settings.practice.simulators)]
     try:
@@ -89,6 +91,7 @@ def evaluate_run(
             env.close()
     details: dict[str, Any] = {"goals": split, "env_steps": run.env_steps, "updates": run.updates, "seed": run.settings.seed, **written}
     details |= {"by_analogy": True} if analogies else {}
+    details |= {"planner": list(planner)} if planner else {}
     if goals is not None:
         return {**figures, **details, "goal_file": str(goals), **({"where": dict(taken.where)} if taken.where else {})}
     return {**figures, **details, **({} if analogies else {"untrained": untrained(run.path)})}

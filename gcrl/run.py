@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from envs.api import TaskEnv
 from envs.errors import UserError
 from gcrl import checkpoint
-from gcrl.config import read_settings
+from gcrl.config import read_settings, with_planner
 from gcrl.data import Reader
 from gcrl.parts import build_env, build_policy, inference_settings
 from gcrl.run_folder import checkpoint_of
@@ -24,14 +24,16 @@ from gcrl.subgoals import toward_goals
 class Run:
     """A practised policy with its representation, loaded from the newest checkpoint of a run folder.
 
+    planner: other settings of its planner, or another one that learns nothing: ``["planner.subgoals=2"]``, ``["planner=none"]``.
     settings: what the run was made of. representation, agent, policy: its parts, ready to use on the CPU.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, planner: Sequence[str] = ()) -> None:
         self.path = Path(path)
         if not (self.path / "config.yaml").exists():
             raise UserError(f"{self.path} is not a run folder: it has no config.yaml; expected what `gcrl practice run_dir=...` made")
-        self.settings = inference_settings(read_settings(self.path / "config.yaml"))
+        made_of = inference_settings(read_settings(self.path / "config.yaml"))
+        self.settings = with_planner(made_of, planner)
         state = checkpoint.load(self.path / "checkpoint")
         with checkpoint_of(self.path):
             self.epoch, self.env_steps, self.wall_s = int(state["epoch"]), int(state["env_steps"]), float(state["wall_s"])
@@ -46,8 +48,19 @@ class Run:
         with checkpoint_of(self.path):
             self.agent.load_state_dict(state["learner"]["agent"])
             self.representation.load_state_dict(state["learner"]["representation"])
-            if hasattr(self.policy.planner, "load_state_dict"):
-                self.policy.planner.load_state_dict(state["learner"]["planner"])
+        if hasattr(self.policy.planner, "load_state_dict"):
+            if self.settings.planner.target != made_of.planner.target:
+                raise UserError(
+                    f"{' '.join(planner)}: this planner learns while a run practises, and {self.path} practised with "
+                    f"{made_of.planner.target}; expected that one, or one that learns nothing, such as planner=none"
+                )
+            try:
+                with checkpoint_of(self.path):
+                    self.policy.planner.load_state_dict(state["learner"]["planner"])
+            except UserError as error:
+                if not planner:
+                    raise
+                raise UserError(f"{' '.join(planner)} does not go with what the planner of {self.path} has learnt: {error}") from error
 
     def environment(self, horizon: int | None = None) -> TaskEnv:
         """Return a new environment like the one that was practised in, or with another `horizon`; the caller closes it."""
@@ -99,6 +112,9 @@ class Run:
         return {key: np.asarray(value)[None] for key, value in observation.items()}
 
 
-def load(path: str | Path) -> Run:
-    """Return the run in folder `path`. Raises `UserError` where it is no run, or its checkpoint is missing or damaged."""
-    return Run(path)
+def load(path: str | Path, planner: Sequence[str] = ()) -> Run:
+    """Return the run in folder `path`, with another `planner` where one is named.
+
+    Raises `UserError` where it is no run, its checkpoint is missing or damaged, or the planner does not go with it.
+    """
+    return Run(path, planner)

@@ -9,9 +9,12 @@ import pytest
 import torch
 from run_cases import BITFLIP, differences, finish_steps, outcome, settings
 
+import gcrl
 from envs.errors import UserError
 from gcrl.config import check_parts
+from gcrl.evaluate import evaluate_run
 from gcrl.practice import Practice
+from gcrl.run import load
 from goal_samplers.api import GoalContext
 from goal_samplers.goal_space import LatentGoals
 from goal_samplers.planners.affordance import Pairs
@@ -147,6 +150,53 @@ def test_a_run_sends_its_values_along_and_resumes_exactly(tmp_path: Path) -> Non
     other.load_value_state(values)
     assert not np.allclose(other.value(inputs, goals), before)
     assert np.array_equal(other.value(inputs, goals), learner.agent.value(inputs, goals))
+
+
+@pytest.fixture(scope="module")
+def practised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    small = [
+        "planner=ptp",
+        "planner.scales=[2,1]",
+        "planner.subgoals=4",
+        "planner.first_steps=5",
+        "planner.refit_steps=2",
+        "planner.codes=2",
+    ]
+    folder = tmp_path_factory.mktemp("practised") / "run"
+    small += ["planner.codes=2", "planner.candidates=8", "planner.iterations=2", "planner.hidden=8", "practice.inputs=[latent]"]
+    finish_steps(Practice(settings([*BITFLIP, *small], folder)))
+    return folder
+
+
+def test_a_run_is_evaluated_with_other_settings_of_its_planner_or_without_it(practised: Path) -> None:
+    own = evaluate_run(practised)
+    assert "planner" not in own
+    fewer = evaluate_run(practised, planner=["planner.subgoals=2", "planner.cost.way_weight=0.5"])
+    assert fewer["plan_subgoals"] < own["plan_subgoals"]
+    assert fewer["planner"] == ["planner.subgoals=2", "planner.cost.way_weight=0.5"]
+    assert not [name for name in evaluate_run(practised, planner=["planner=none"]) if name.startswith("plan_")]
+    assert isinstance(gcrl.load(practised, {"cost": "test_ptp:NearestEnd"}).policy.planner._cost, NearestEnd)
+    assert evaluate_run(practised) == own  # and nothing of that is left behind
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        (
+            "agent=sac",
+            "agent=sac: of a run that has been practised only the planner may change; expected planner=NAME",
+        ),
+        ("planner.subgoalz=2", "planner.subgoalz.*did you mean 'planner.subgoals'"),
+        ("planner.codes=3", "planner.codes=3 does not go with what the planner of .* has learnt"),
+        ("planner=shortest_path", "this planner learns while a run practises.*expected that one, or one that learns nothing"),
+        ("planner=nnoe", "unknown planner 'nnoe'.*did you mean 'none'"),
+        ("planner.cost=valve", "'valve'.*did you mean 'value'"),
+        ("planner.scales.x=1", "planner.scales.x=1"),
+    ],
+)
+def test_a_planner_that_does_not_go_with_the_run_is_refused(practised: Path, given: str, match: str) -> None:
+    with pytest.raises(UserError, match=match):
+        load(practised, [given])
 
 
 @pytest.mark.parametrize(
