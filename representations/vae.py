@@ -25,6 +25,7 @@ class VAE(PictureVAE):
     ``log_prob``, under p(z) = N(0, I); estimator: ``importance`` (the paper's) or ``elbo``.
     scale_latents: multiply each latent by its effect on the picture. centre: learn the difference from the mean picture, which halves
     the reconstruction error in the same steps but spends latents on small moving parts, so that distance follows the large ones less.
+    colour_weight: see `PictureVAE`; densities are then those of the weighted pictures.
     encoder: ``conv``, or ``points`` for feature points (`PointEncoder`), which keeps latents linear in where small things are.
     Source: RIG (2018), section 4; Skew-Fit (2019), section 4.2 and appendix. Raises `UserError` where `key` is no picture or an argument
     is out of range.
