@@ -7,8 +7,7 @@ episodes begin in: with objects of the training set, and with held-out ones, of 
 how many objects, is read from the pictures by the hue that most pixels of a lane have; the reading is checked on frames of those other
 episodes in which the arm hides no object, as they are and blurred, and on frames of any time. A goal that cannot be read, or in which
 the arm hides an object, counts as a miss. `match`: share of goals whose colours, each as often, are those of the scene; `as many`: share
-that show as many objects. The figures are written to --out as each fit ends, and a second start skips
-what is there.
+that show as many objects. Each fit's row, with its settings, is written to --out as it ends, and a second start skips what is there.
 """
 
 from __future__ import annotations
@@ -150,7 +149,7 @@ def main() -> None:
             if any((row["arm"], row["seed"]) == (arm, seed) for row in rows):
                 continue
             representation, metrics = fitted(arm, seed, train)
-            row = {"arm": arm, "seed": seed, **metrics}
+            row = {"arm": arm, "seed": seed, "settings": ARMS[arm], **metrics}
             pairs = []
             for name, (table, _) in tables.items():
                 pictures = goals_for(representation, table["scenes"], seed)
@@ -163,7 +162,7 @@ def main() -> None:
             if given.out and seed == given.seeds[0]:
                 sheet(pairs, given.out.with_name(f"{given.out.stem}_{arm}.png"))
             if given.out:
-                made_with = {"reading": reading, "goals": GOALS, "data": "gcrl collect " + " ".join((*DATA, "seed=101")), "arms": ARMS}
+                made_with = {"reading": reading, "goals": GOALS, "data": "gcrl collect " + " ".join((*DATA, "seed=101"))}
                 given.out.write_text(json.dumps({**made_with, "rows": rows, "system": system()}, indent=1) + "\n")
     for arm, figure in itertools.product(ARMS, (f"{kind}, {name}" for kind in ("match", "as many") for name in TABLES)):
         values = [row[figure] for row in rows if row["arm"] == arm]

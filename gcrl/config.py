@@ -90,10 +90,7 @@ def with_planner(settings: Settings, overrides: Sequence[str]) -> Settings:
         if chosen(overrides, f"{owner}.{part}", ""):
             values[part] = _compose([f"{owner}={choice}", *overrides], preset=False)[owner][part]
     config: Any = OmegaConf.create({"planner": values})
-    try:
-        _set_values(config, [line for line in for_hydra(overrides) if line.startswith("++")])
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise UserError(f"cannot combine {' '.join(overrides)}: {' '.join(str(error).split())}") from error
+    _set_values(config, for_hydra(overrides))
     container = OmegaConf.to_container(config.planner)
     assert isinstance(container, dict)
     return dataclasses.replace(settings, planner=as_choice({str(key): value for key, value in container.items()}, "planner"))
@@ -169,9 +166,9 @@ def _compose(overrides: Sequence[str], preset: bool = True) -> dict[str, Any]:
     try:
         # What is chosen decides which files are put together; values come on top, as Hydra itself would set them.
         config = OmegaConf.create(copy.deepcopy(_chosen_files(tuple(line for line in lines if not line.startswith("++")))))
-        _set_values(config, [line for line in lines if line.startswith("++")])
+        _set_values(config, lines)
         container = OmegaConf.to_container(config, resolve=True)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:  # the last for agent.hidden.x, since lists have numbers
+    except (HydraException, OmegaConfBaseException) as error:
         for part, (owner, choice) in OWNERS.items():
             if f"{part}@" in str(error):
                 raise UserError(f"{owner}.{part}: the chosen {owner} has no {part}; expected {owner}={choice}") from error
@@ -181,9 +178,13 @@ def _compose(overrides: Sequence[str], preset: bool = True) -> dict[str, Any]:
 
 
 def _set_values(config: Any, lines: Sequence[str]) -> None:
-    """Set each ``++KEY=VALUE`` in a composed configuration."""
-    for override in OverridesParser.create().parse_overrides(list(lines)):
-        OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
+    """Set each ``++KEY=VALUE`` of Hydra's `lines` in a composed configuration; raise `UserError` where it cannot stand there."""
+    for line in (line for line in lines if line.startswith("++")):
+        try:
+            override = OverridesParser.create().parse_override(line)
+            OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
+        except (HydraException, OmegaConfBaseException, ValueError) as error:  # the last for agent.hidden.x, since lists have numbers
+            raise UserError(f"cannot combine {line.removeprefix('++')}: {' '.join(str(error).split())}") from error
 
 
 @functools.lru_cache(maxsize=256)

@@ -27,10 +27,10 @@ class ContextVAE(PictureVAE):
 
     Minimises, per picture x of an episode, Σ(x − x̂(z, c))² / (2·decoder_sigma²) + beta·KL(q(z|x), N(0, I)) in nats, where c is computed
     from *another* frame of the same episode, drawn uniformly: so c can say only what the frames of an episode share, and beta makes z
-    leave that to c. beta goes linearly from `beta_start` to its value over the first half of a first fit: where it starts high, c learns
-    what things there are before z can tell, and imagined goals show no others; where it starts low, z keeps some of that for good.
+    leave that to c. beta goes linearly from `beta_start` to its value over the first half of a first fit: high, so that c learns what
+    things there are before z can; started low on MultiPush, imagined goals showed things that z had kept.
     colour_weight: see `PictureVAE`. recolour: exchange the channels of a minibatch's pictures, all in the same way, at random, so that
-    things of colours never met are not taken for those that were.
+    things of other colours than the data's are not taken for those (yellow things become cyan ones, say). Neither is from the paper.
     A goal for a scene is a z of the prior with the c of the scene (`in_scene`), so that it shows the things that are there.
     Source: Nair, Bahl, Khazatsky, Pong, Berseth & Levine 2019, "Contextual imagined goals for self-supervised robotic learning". There c
     is computed from the first frame of an episode, which a second decoder draws again. Any frame serves here, so a latent is a function

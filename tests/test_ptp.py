@@ -154,14 +154,7 @@ def test_a_run_sends_its_values_along_and_resumes_exactly(tmp_path: Path) -> Non
 
 @pytest.fixture(scope="module")
 def practised(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    small = [
-        "planner=ptp",
-        "planner.scales=[2,1]",
-        "planner.subgoals=4",
-        "planner.first_steps=5",
-        "planner.refit_steps=2",
-        "planner.codes=2",
-    ]
+    small = ["planner=ptp", "planner.scales=[2,1]", "planner.subgoals=4", "planner.first_steps=5", "planner.refit_steps=2"]
     folder = tmp_path_factory.mktemp("practised") / "run"
     small += ["planner.codes=2", "planner.candidates=8", "planner.iterations=2", "planner.hidden=8", "practice.inputs=[latent]"]
     finish_steps(Practice(settings([*BITFLIP, *small], folder)))
@@ -182,10 +175,7 @@ def test_a_run_is_evaluated_with_other_settings_of_its_planner_or_without_it(pra
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        (
-            "agent=sac",
-            "agent=sac: of a run that has been practised only the planner may change; expected planner=NAME",
-        ),
+        ("agent=sac", "agent=sac: of a run that has been practised only the planner may change; expected planner=NAME"),
         ("planner.subgoalz=2", "planner.subgoalz.*did you mean 'planner.subgoals'"),
         ("planner.codes=3", "planner.codes=3 does not go with what the planner of .* has learnt"),
         ("planner=shortest_path", "this planner learns while a run practises.*expected that one, or one that learns nothing"),
