@@ -16,6 +16,7 @@ class Experiment:
     frames, sets: what ``gcrl collect`` is told for frames, and {task: what ``gcrl goals`` is told for examples among them}, which runs
     practise (`goal_sampler.files`) and are measured on; {}: none.
     analogies: whether runs are also measured on the test goals shown by example (``gcrl evaluate RUN --analogies``), as ``analogy:...``.
+    replanned: {arm: (one of `arms`, what ``gcrl evaluate RUN`` is told of the planner)}: its finished runs under another plan; {}: none.
     pairs: comparisons (better, worse, figure) that the claim makes; smaller is better where the figure is in `small`.
     """
 
@@ -30,3 +31,4 @@ class Experiment:
     analogies: bool = False
     frames: tuple[str, ...] = ()
     sets: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    replanned: dict[str, tuple[str, list[str]]] = field(default_factory=dict)

@@ -125,6 +125,8 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
     if target.exists():
         return f"{target}: already there"
     experiment = EXPERIMENTS[name]
+    if arm in experiment.replanned:
+        return replan(name, arm, seed, jobs, keep)
     earlier = twin(name, arm)
     if earlier:
         line = practise(*earlier, seed, jobs, keep)
@@ -161,6 +163,21 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
     return save(target, result)
 
 
+def replan(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
+    """Evaluate the finished run of another arm as `arm` plans, practising it first where it is not there, and write the result."""
+    base, planner = EXPERIMENTS[name].replanned[arm]
+    target, source = (RESULTS / name / f"{one}_seed{seed}.json" for one in (arm, base))
+    line = practise(name, base, seed, jobs, keep)
+    folder = keep / name / f"{base}_seed{seed}"
+    if not source.exists():
+        return line
+    if not folder.exists():
+        return f"{target}: the run {folder} is gone; without {source} it is practised anew"
+    command = " ".join(["gcrl evaluate", str(folder), *planner])
+    result = json.loads(source.read_text()) | {"arm": arm, "evaluation": evaluate_run(folder, planner=planner), "command": command}
+    return save(target, {key: value for key, value in result.items() if key not in ("offline", "online_change", "curve")})
+
+
 def save(target: Path, result: dict[str, Any]) -> str:
     """Write an outcome and its experiment's table; return one line on it."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +188,7 @@ def save(target: Path, result: dict[str, Any]) -> str:
 
 def plan(experiment: Experiment, seeds: list[int] | None) -> list[tuple[str, int]]:
     """Return (arm, seed) pairs, seed by seed, so that every arm has its first seeds early."""
-    return [(arm, seed) for seed in (seeds or experiment.seeds) for arm in experiment.arms]
+    return [(arm, seed) for seed in (seeds or experiment.seeds) for arm in (*experiment.arms, *experiment.replanned)]
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ def shown(values: list[float], figure: str) -> str:
 
 def write_table(name: str, experiment: Experiment, results: Path, command: str = "") -> None:
     """Write ``results/NAME.md`` from the results that are there, which `command` made (`benchmarks.learn` where none is given)."""
-    found: dict[str, dict[int, dict[str, Any]]] = {arm: {} for arm in experiment.arms}
+    found: dict[str, dict[int, dict[str, Any]]] = {arm: {} for arm in (*experiment.arms, *experiment.replanned)}
     for path in sorted((results / name).glob("*_seed*.json")):
         result = json.loads(path.read_text())
         if result["arm"] in found:

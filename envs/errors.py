@@ -13,6 +13,10 @@ class UserError(ValueError):
         super().__init__(" ".join(message.split()))
 
 
+class NoGoal(RuntimeError):
+    """No goal that a task proposes is free of penetration: something must be wrong with the task, or with how things came to stand."""
+
+
 def did_you_mean(given: str, choices: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the nearest of `choices`, or ``""`` when none is near."""
     near = difflib.get_close_matches(str(given), [str(choice) for choice in choices], n=1, cutoff=0.5)

@@ -9,7 +9,7 @@ import numpy as np
 from envs.api import Floats, GoalSet, Images
 from envs.camera import Camera, Renderer
 from envs.distractors import Distractors
-from envs.errors import UserError
+from envs.errors import NoGoal, UserError
 from envs.scene import Scene
 
 TOUCH = 5e-4  # m of overlap below which a proposed goal counts as free of penetration
@@ -30,14 +30,14 @@ class Ghost:
         scene.simulation.keep_start()
 
     def sample(self, n: int, propose: Callable[[], Floats]) -> GoalSet:
-        """Return `n` of the goal states that `propose` draws: those without penetration."""
+        """Return `n` of the goal states that `propose` draws: those without penetration. Raises `NoGoal` where hardly any are."""
         states: list[Floats] = []
         achieved: list[list[float]] = []
         tried = 0
         while len(states) < n:
             tried += 1
             if tried > MAX_TRIES * n:
-                raise RuntimeError(f"{len(states)} of {tried - 1} proposed goals are free of penetration; expected most of them")
+                raise NoGoal(f"{len(states)} of {tried - 1} proposed goals are free of penetration; expected most of them")
             state = propose()
             self.scene.simulation.restore_start()
             self.scene.place(state)

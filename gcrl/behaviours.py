@@ -89,7 +89,7 @@ class NoisyExpert:
     def __init__(self, envs: Sequence[TaskEnv], noise: float, random_share: float) -> None:
         self.expert, self.space = ScriptedExpert(envs), envs[0].action_space
         if isinstance(self.space, spaces.Box) and not self.space.is_bounded():
-            raise UserError(f"policy=noisy-scripted in the action space {self.space}; expected a bounded Box, or Discrete")
+            raise UserError(f"a noisy expert in the action space {self.space}; expected a bounded Box, or Discrete")
         self.noise, self.random_share = noise, random_share
 
     def __call__(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import envs
 from envs.api import GoalSet, TaskEnv
-from envs.errors import UserError, unknown
+from envs.errors import NoGoal, UserError, unknown
 from gcrl.behaviours import NoisyExpert, ScriptedExpert
 from gcrl.data import Header
 from gcrl.episodes import Episodes
@@ -21,16 +21,17 @@ from gcrl.subgoals import toward_goals
 from gcrl.system import git_revision
 from goal_samplers.api import Goals
 
-POLICIES = ("random", "scripted", "noisy-scripted", "play")
+POLICIES = ("random", "scripted", "noisy-scripted", "play", "noisy-play")
+PLAY = ("play", "noisy-play")
 
 
 @dataclass(frozen=True)
 class Collection:
     """What to collect; the episodes depend on nothing else.
 
-    policy: one of `POLICIES` or a run folder. noise, random_share: see `NoisyExpert`. random_hold: steps that a random action is held.
-    play_goals: goals that play pursues from one reset to the next. simulators: stepped in lockstep by each worker. explore: whether a
-    practised policy explores. states: whether the environment's goal state is recorded at every row.
+    policy: one of `POLICIES` or a run folder. noise, random_share: of the noisy ones, see `NoisyExpert`. random_hold: steps that a random
+    action is held. play_goals: goals that play pursues from one reset to the next. simulators: stepped in lockstep by each worker.
+    explore: whether a practised policy explores. states: whether the environment's goal state is recorded at every row.
     """
 
     env_id: str
@@ -49,7 +50,7 @@ class Collection:
     @property
     def piece(self) -> int:
         """Number of episodes that are made and written together: a wave of simulators, or one sequence of play."""
-        return self.play_goals if self.policy == "play" else self.simulators
+        return self.play_goals if self.policy in PLAY else self.simulators
 
 
 class EpisodeMaker:
@@ -59,7 +60,7 @@ class EpisodeMaker:
         self.what, self.total = what, total
         self.envs: list[TaskEnv] = []
         try:
-            for _ in range(1 if what.policy == "play" else what.simulators):
+            for _ in range(1 if what.policy in PLAY else what.simulators):
                 self.envs.append(envs.make(what.env_id, **what.env_arguments))
             self.env = self.envs[0]
             if what.states and not (self.env.capabilities.goal_states and hasattr(self.env, "goal_state")):
@@ -75,7 +76,7 @@ class EpisodeMaker:
         """Return episodes ``index * piece`` onward, as many as a piece has (fewer at the end)."""
         first = index * self.what.piece
         numbers = range(first, min(first + self.what.piece, self.total))
-        if self.what.policy == "play" and hasattr(self.env, "next_goal"):  # each goal depends on where the last episode ended
+        if self.what.policy in PLAY and hasattr(self.env, "next_goal"):  # each goal depends on where the last episode ended
             episodes = Episodes.join([self._roll(range(number, number + 1), first) for number in numbers])
         else:
             episodes = self._roll(numbers, first)
@@ -84,9 +85,14 @@ class EpisodeMaker:
         return episodes
 
     def _roll(self, numbers: range, first: int) -> Episodes:
-        """Return the episodes `numbers` with their rewards; play goes on from where the simulator stands in all but `first`."""
-        play = self.what.policy == "play"
-        goal_set, goals = self._goals(numbers, following=play and numbers.start > first)
+        """Return the episodes `numbers` with their rewards; play goes on from where the simulator stands in all but `first`, unless nothing
+        can be pursued from there: noise may have left things where no goal is free of penetration."""
+        play = self.what.policy in PLAY
+        try:
+            goal_set, goals = self._goals(numbers, following=play and numbers.start > first)
+        except NoGoal:
+            first = numbers.start
+            goal_set, goals = self._goals(numbers)
         seeds = np.array([np.random.SeedSequence([self.what.seed, 4, number]).generate_state(1)[0] >> 1 for number in numbers], np.int64)
         limits = self._limits(numbers) if play else None
         states: list[list[Any]] = [[] for _ in numbers]
@@ -160,7 +166,7 @@ class EpisodeMaker:
     def _act(self) -> Act:
         if self.what.policy == "random":
             return RandomActions(self.env.action_space, self.what.random_hold)
-        if self.what.policy == "noisy-scripted":
+        if self.what.policy in ("noisy-scripted", "noisy-play"):
             return NoisyExpert(self.envs, self.what.noise, self.what.random_share)
         if self.trained is None:
             return ScriptedExpert(self.envs)

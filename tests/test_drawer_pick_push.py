@@ -17,7 +17,7 @@ from envs.drawer import drawer_error, slide
 from envs.drawer_pick_push import DrawerPickPushEnv
 from envs.drawer_pick_push_scene import FRONT, HEIGHT, OPEN_LOW, Layout
 from envs.drawer_pick_push_skills import LONG_TASKS, SKILLS, changes
-from envs.errors import UserError
+from envs.errors import NoGoal, UserError
 from envs.robot import MAX_STEP
 from gcrl.collect import collect
 from gcrl.data import Reader
@@ -178,6 +178,30 @@ def test_play_pursues_one_skill_after_the_other_from_where_things_are(tmp_path: 
     ends = episodes.observations["achieved_goal"][np.arange(24), episodes.lengths]
     same = [bool(np.array_equal(ends[index], episodes.observations["achieved_goal"][index + 1, 0])) for index in range(23)]
     assert same == (sequence[1:] == sequence[:-1]).tolist()
+
+
+class Stuck(DrawerPickPushEnv):
+    """Proposes nothing to go on with while the drawer is open, as where noise has left something jammed."""
+
+    def next_goal(self, state, generator):
+        if Layout.of(state).opening > 0.06 and np.array_equal(state, self.goal_state()):
+            raise NoGoal("0 of 1000 proposed goals are free of penetration")
+        return super().next_goal(state, generator)
+
+
+def test_noisy_play_goes_on_where_things_are_and_begins_anew_where_nothing_can_be_wanted(tmp_path: Path) -> None:
+    options = ["env=test_drawer_pick_push:Stuck", "env.image_size=0", "play_goals=8", "episodes=16"]
+    collect([*options, "policy=noisy-play", "noise=0.1", "random_share=0.05", f"out={tmp_path / 'noisy.h5'}"])
+    with Reader(tmp_path / "noisy.h5") as reader:
+        episodes = reader.episodes(slice(None))
+    ends = episodes.observations["achieved_goal"][np.arange(16), episodes.lengths]
+    goes_on = [bool(np.array_equal(ends[index], episodes.observations["achieved_goal"][index + 1, 0])) for index in range(15)]
+    assert goes_on == [bool(ends[index][0] <= 0.06) and index != 7 for index in range(15)]
+    assert True in goes_on
+    assert goes_on.count(False) > 1
+    collect([*options, "policy=play", f"out={tmp_path / 'play.h5'}"])
+    with Reader(tmp_path / "play.h5") as reader:
+        assert not np.array_equal(reader.episodes(slice(0, 1)).actions[0, 0], episodes.actions[0, 0])
 
 
 def test_scripted_episodes_begin_where_their_goals_want_it(tmp_path: Path) -> None:

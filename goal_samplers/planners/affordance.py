@@ -30,7 +30,7 @@ class Affordance(nn.Module):
 
     def __init__(self, dim: int, codes: int, hidden: int) -> None:
         super().__init__()
-        self.encoder, self.decoder = _mlp(2 * dim, hidden, 2 * codes), _mlp(dim + codes, hidden, dim)
+        self.encoder, self.decoder = mlp(2 * dim, hidden, 2 * codes), mlp(dim + codes, hidden, dim)
 
     def posterior(self, z: Tensor, later: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (n, c) of the code that leads from z (n, d) to `later` (n, d)."""
@@ -48,8 +48,8 @@ class Affordances:
 
     codes: entries of u. unroll: models are trained on so many of their own predictions in a row, as they are used. kl_weight: of the KL
     divergence in nats, beside the smooth L1 error of standardised latents. first_steps, refit_steps: minibatches of `batch_size` pairs
-    per scale. Source: PTP (Fang, Yin, Nair & Levine 2022, "Planning to practice: efficient online fine-tuning by composing goals in latent
-    space"). Raises `UserError` where no stored episode is as long as a scale.
+    per scale. backward: what there was a scale before, instead. Source: PTP (Fang, Yin, Nair & Levine 2022, "Planning to practice:
+    efficient online fine-tuning by composing goals in latent space"). Raises `UserError` where no stored episode is as long as a scale.
     """
 
     def __init__(
@@ -66,8 +66,9 @@ class Affordances:
         refit_steps: int,
         batch_size: int,
         lr: float,
+        backward: bool = False,
     ) -> None:
-        self.scales, self.codes = tuple(scales), codes
+        self.scales, self.codes, self._backward = tuple(scales), codes, backward
         self._unroll, self._kl_weight, self._batch_size = unroll, kl_weight, batch_size
         self._steps = {True: first_steps, False: refit_steps}
         self.models = seeded(lambda: nn.ModuleList([Affordance(dim, codes, hidden) for _ in self.scales]), seed)
@@ -83,7 +84,7 @@ class Affordances:
         self.scale = Standardiser(np.asarray(experience.read("latent", rows), np.float64), whole=True)
         noise = torch.Generator().manual_seed(int(generator.integers(2**63)))
         losses = []
-        pairs = [Pairs(experience, scale) for scale in self.scales]
+        pairs = [Pairs(experience, scale, self._backward) for scale in self.scales]
         for _ in range(self._steps[first]):
             loss = torch.stack([self._loss(experience, model, of, generator, noise) for model, of in zip(self.models, pairs)]).sum()  # type: ignore[arg-type]
             self._optimizer.descend(loss)
@@ -97,7 +98,7 @@ class Affordances:
         z, loss = self.standardised(experience.read("latent", rows)), torch.zeros(())
         for step in range(1, self._unroll + 1):
             there = torch.from_numpy((left >= step).astype(np.float32))  # of episodes that go on for so long
-            target = self.standardised(experience.read("latent", rows + pairs.scale * np.minimum(step, left)))
+            target = self.standardised(experience.read("latent", rows + pairs.stride * np.minimum(step, left)))
             mean, log_variance = model.posterior(z, target)
             codes = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=noise)
             z = model(z, codes)
@@ -108,7 +109,7 @@ class Affordances:
     @torch.no_grad()
     def _score(self, experience: Experience, pairs: Pairs, generator: np.random.Generator) -> dict[str, float]:
         rows, _ = pairs.draw(SCORED, generator)
-        here, later = (experience.read("latent", found) for found in (rows, rows + pairs.scale))
+        here, later = (experience.read("latent", found) for found in (rows, rows + pairs.stride))
         codes = torch.from_numpy(generator.standard_normal((SCORED * SAMPLES, self.codes), dtype=np.float32))
         model = self.models[-1]
         found = self.latents(model(self.standardised(np.repeat(here, SAMPLES, axis=0)), codes)).reshape(SCORED, SAMPLES, -1)
@@ -124,10 +125,22 @@ class Affordances:
             steps.append(z)
         return torch.stack(steps, 1)
 
+    @torch.no_grad()
+    def code(self, level: int, z: Tensor, later: Tensor) -> Tensor:
+        """Return (n, c) the codes that most likely lead from standardised z (n, d) to `later` (n, d), at the scale number `level`."""
+        mean: Tensor = self.models[level].posterior(z, later)[0]  # type: ignore[operator]
+        return mean
+
     def standardised(self, latents: Floats) -> Tensor:
         """Return latents (n, d) as the models see them."""
         assert self.scale is not None
         return torch.as_tensor(self.scale.apply(np.asarray(latents, np.float64)), dtype=torch.float32)
+
+    @property
+    def unit(self) -> float:
+        """One standardised unit, in latent units."""
+        assert self.scale is not None
+        return float(self.scale.deviation[0])
 
     def latents(self, z: Tensor) -> Floats:
         """Return what `standardised` was given."""
@@ -151,10 +164,10 @@ class Affordances:
 
 
 class Pairs:
-    """Rows that have another `scale` steps later in their episode, drawn uniformly."""
+    """Rows that have another `scale` steps later in their episode, or earlier where `backward`, drawn uniformly; `stride`: rows to it."""
 
-    def __init__(self, experience: Experience, scale: int) -> None:
-        self.scale = scale
+    def __init__(self, experience: Experience, scale: int, backward: bool = False) -> None:
+        self.scale, self.stride = scale, -scale if backward else scale
         first, length = experience.episodes()
         long = length >= scale
         if not long.any():
@@ -170,8 +183,9 @@ class Pairs:
         rank = generator.integers(0, self._sums[-1], n)
         episode = self._sums.searchsorted(rank, side="right")
         offset = self._sums[episode] - 1 - rank
-        return self._first[episode] + offset, (self._length[episode] - offset) // self.scale
+        left, end = self._length[episode] - offset, self._first[episode] + self._length[episode]
+        return (self._first[episode] + offset if self.stride > 0 else end - offset), left // self.scale
 
 
-def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs))

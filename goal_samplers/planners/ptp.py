@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,13 @@ from goal_samplers.goal_space import GoalSpace
 from goal_samplers.planners.affordance import Affordances
 from goal_samplers.planners.api import PlanContext
 from goal_samplers.planners.costs import Cost
+from goal_samplers.planners.doubt import Doubt
+from goal_samplers.planners.meet import meeting, refined
 from goal_samplers.planners.search import METHODS, search
 from representations.api import Floats
+from representations.state import entry
+
+MEET = "meet"
 
 
 class PTP:
@@ -27,8 +33,10 @@ class PTP:
     scales: steps of the models, each half of the one before, coarse to fine. subgoals: how many a plan has at most, at the finest scale;
     a multiple of 2^(scales − 1). A plan ends where its cost is least, which may be earlier, and its last subgoal is the goal itself; one
     that does not end nearer to the goal than it began is given up for the goal alone.
-    cost: what judges plans (`goal_samplers.planners.costs`). method, candidates, iterations, temperature: of `search`.
-    codes, hidden, unroll, kl_weight, first_steps, refit_steps, batch_size, lr: of `Affordances`.
+    cost: what judges plans (`goal_samplers.planners.costs`). method, candidates, iterations, temperature: of `search`; the method "meet"
+    grows the coarsest plans from both ends (`goal_samplers.planners.meet`, not in the paper), for goals to which no way comes nearer at
+    once. codes, hidden, unroll, kl_weight, first_steps, refit_steps, batch_size, lr: of `Affordances`.
+    doubt_weight: latent units per nat of doubt that a piece is one which the data show (`goal_samplers.planners.doubt`); 0: none.
     reach, dwell, patience, replan: as in `SubgoalPlanner`. Source: PTP (Fang, Yin, Nair & Levine 2022). Raises `UserError` for arguments
     out of range.
     """
@@ -52,6 +60,9 @@ class PTP:
         refit_steps: int = 300,
         batch_size: int = 256,
         lr: float = 1e-3,
+        doubt_weight: float = 0.0,
+        doubt_hidden: int = 256,
+        doubt_steps: int = 15000,
         reach: float = 0.5,
         dwell: int = 0,
         patience: int = 30,
@@ -62,13 +73,15 @@ class PTP:
         halvings = 2 ** (len(scales) - 1)
         if subgoals < halvings or subgoals % halvings:
             raise UserError(f"PTP: subgoals = {subgoals} at {len(scales)} scales; expected a multiple of {halvings}")
-        if method not in METHODS:
-            raise unknown("PTP method", method, METHODS)
+        if method not in (*METHODS, MEET):
+            raise unknown("PTP method", method, (*METHODS, MEET))
         counts = {"candidates": candidates, "iterations": iterations, "codes": codes, "hidden": hidden, "unroll": unroll}
-        counts |= {"first_steps": first_steps, "batch_size": batch_size}
+        counts |= {"first_steps": first_steps, "batch_size": batch_size, "doubt_hidden": doubt_hidden, "doubt_steps": doubt_steps}
         for name, value in counts.items():
             if value < 1:
                 raise UserError(f"PTP: {name} = {value}; expected at least 1")
+        if not 0 <= doubt_weight < float("inf"):
+            raise UserError(f"PTP: doubt_weight = {doubt_weight}; expected a number of at least 0")
         if dwell < 0:
             raise UserError(f"PTP: dwell = {dwell}; expected a number of steps, at least 0")
         for name, number in (("temperature", temperature), ("lr", lr), ("reach", reach)):
@@ -77,24 +90,27 @@ class PTP:
         self.reach, self.dwell, self.patience, self.replan = reach, dwell, patience, replan
         self.plans_by_value = getattr(cost, "by_value", True)
         self._space, self._cost, self._seed, self._steps = goal_space, cost, seed, subgoals // halvings
-        self._search = {"method": method, "candidates": candidates, "iterations": iterations, "temperature": temperature}
-        self.affordances = Affordances(
-            goal_space.latent_dim,
-            scales,
-            seed=seed,
-            codes=codes,
-            hidden=hidden,
-            unroll=unroll,
-            kl_weight=kl_weight,
-            first_steps=first_steps,
-            refit_steps=refit_steps,
-            batch_size=batch_size,
-            lr=lr,
-        )
+        self._meet, self._doubt_weight = method == MEET, doubt_weight
+        self._search = {"candidates": candidates, "iterations": iterations}
+        self._finer = {**self._search, "method": "mppi" if self._meet else method, "temperature": temperature}
+        fitted: dict[str, Any] = {"seed": seed, "refit_steps": refit_steps, "batch_size": batch_size, "lr": lr}
+        sizes: dict[str, Any] = {"codes": codes, "hidden": hidden, "unroll": unroll, "kl_weight": kl_weight, "first_steps": first_steps}
+        models = partial(Affordances, goal_space.latent_dim, scales, **fitted, **sizes)
+        self.affordances = models()
+        self._parts: dict[str, Any] = {"affordances": self.affordances}
+        if self._meet:
+            self._parts["backward"] = self.backward = models(backward=True)
+        if doubt_weight:
+            self._parts["doubt"] = self.doubt = Doubt(
+                self.affordances, goal_space.latent_dim, hidden=doubt_hidden, first_steps=doubt_steps, **fitted
+            )
 
     def fit(self, context: GoalContext) -> dict[str, float]:
-        """Fit the affordance models to the stored episodes; metrics as in `Affordances.fit`."""
-        return self.affordances.fit(context)
+        """Fit the affordance models, and what else there is, to the stored episodes; metrics as of `Affordances.fit` and `Doubt.fit`."""
+        metrics = self.affordances.fit(context)
+        if self._meet:
+            metrics["backward_loss"] = self.backward.fit(context)["train_loss"]
+        return metrics | (self.doubt.fit(context) if self._doubt_weight else {})
 
     def plan(self, context: PlanContext, goals: Floats) -> Floats:
         """Return (n, m, k) subgoals on the way to goals (n, k), and the goals; those alone before anything is fitted."""
@@ -126,6 +142,9 @@ class PTP:
     ) -> tuple[Floats, NDArray[np.int64]]:
         """Return the best paths (n, m + 1, d) of `steps` = m from `starts` to `ends` (n, d), at the scale number `level`, and the number of
         their steps after which they end, m unless `any_length`."""
+        if self._meet and any_length and len(starts) > 1:  # one after another
+            rows = [self._level(level, context, starts[i : i + 1], ends[i : i + 1], steps, any_length=True) for i in range(len(starts))]
+            return np.concatenate([path for path, _ in rows]), np.concatenate([length for _, length in rows])
         models, begin = self.affordances, self.affordances.standardised(starts)
 
         def paths_of(codes: Tensor) -> Floats:
@@ -134,24 +153,51 @@ class PTP:
             moved = models.latents(models.unrolled(level, begin.repeat_interleave(each, 0), codes).reshape(-1, width))
             return np.concatenate([np.repeat(starts, each, axis=0)[:, None], moved.reshape(n, m, width)], axis=1)
 
+        value = context.value and self._between(context.value)
+
         def costs_of(codes: Tensor) -> Floats:
-            each = len(codes) // len(starts)
-            value = context.value
-            found = self._cost(paths_of(codes), np.repeat(ends, each, axis=0), codes.numpy(), value and self._between(value))
+            found = self._costs(level, paths_of(codes), np.repeat(ends, len(codes) // len(starts), axis=0), codes, value)
             return found if any_length else found[:, -1:]
 
         def cost(codes: Tensor) -> Tensor:
             return torch.from_numpy(costs_of(codes.flatten(0, 1)).min(axis=1)).view(codes.shape[:2])
 
-        best = search(cost, len(starts), steps, models.codes, seed=self._seed + level, **self._search)  # type: ignore[arg-type]
+        if self._meet and any_length:
+            best = self._met(level, begin, ends, steps, costs_of, value)
+        else:
+            best = search(cost, len(starts), steps, models.codes, seed=self._seed + level, **self._finer)  # type: ignore[arg-type]
         length = costs_of(best).argmin(axis=1) + 1 if any_length else np.full(len(starts), steps)
         return paths_of(best), np.asarray(length)
+
+    def _met(self, level: int, begin: Tensor, ends: Floats, steps: int, costs_of: Callable[[Tensor], Floats], value: Any) -> Tensor:
+        """Return (1, m, c) the codes of the best plan of `steps` = m from `begin` (1, d) to `ends` (1, d), grown from both."""
+        models, width, seed = self.affordances, ends.shape[1], self._seed + level
+
+        def judge(paths: Tensor, codes: Tensor) -> Tensor:  # toward where they end themselves, so that only their pieces count
+            raw = models.latents(paths.reshape(-1, width)).reshape(paths.shape)
+            return torch.from_numpy(self._costs(level, raw, raw[:, -1], codes, value)[:, -1] / models.unit)
+
+        trees = models, self.backward, level, begin[0], models.standardised(ends)[0]
+        plans = meeting(*trees, steps, judge, candidates=self._search["candidates"], seed=seed)
+        best = refined(lambda codes: torch.from_numpy(costs_of(codes).min(axis=1)), plans, iterations=self._search["iterations"], seed=seed)
+        return best[None]
+
+    def _costs(self, level: int, paths: Floats, ends: Floats, codes: Tensor, value: Any) -> Floats:
+        """Return (n, m) what paths (n, m + 1, d) by codes (n, m, c) toward `ends` (n, d) cost that end with each of their m steps."""
+        found = self._cost(paths, ends, codes.numpy(), value)
+        if not self._doubt_weight:
+            return found
+        n, points, width = paths.shape
+        z = self.affordances.standardised(paths.reshape(-1, width)).view(n, points, width)
+        doubts = self.doubt.of(level, z[:, :-1].reshape(-1, width), z[:, 1:].reshape(-1, width)).view(n, points - 1)
+        return np.asarray(found + self._doubt_weight * np.cumsum(doubts.numpy(), axis=1), np.float32)
 
     def _between(self, value: Any) -> Any:
         return lambda latents, ends: value(latents, self._space.points(ends))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"affordances": self.affordances.state_dict()}
+        return {name: part.state_dict() for name, part in self._parts.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.affordances.load_state_dict(state["affordances"])
+        for name, part in self._parts.items():
+            part.load_state_dict(entry(state, name, "PTP"))
