@@ -113,6 +113,8 @@ class Practice:
         if learner.representation.needs_fit and refit_due(self.settings, epoch):
             metrics |= self.fit("refit")
         if learning:
+            if hasattr(learner.sampler, "fit") or hasattr(learner.policy.planner, "fit"):
+                self.progress.phase("fit of sampler and planner")
             with watch("fit sampler"):
                 metrics |= named("goals", learner.prepare(epoch))
             self.progress.phase("update")
@@ -153,8 +155,8 @@ class Practice:
         return {"episodes": len(self.writer)} | log_collection(self.folder, self.learner.env, result, request)
 
     def warn_of_plans(self, result: Result) -> None:
-        """Say once where most of an evaluation's plans were the commanded goal alone."""
-        figures = [evaluation.plans for evaluation in result.evaluations.values()]
+        """Say once where most of an evaluation's plans were the commanded goal alone; before anything is learnt they all are."""
+        figures = [evaluation.plans for evaluation in result.evaluations.values()] if self.learner.updates else []
         warning = next(filter(None, (fallback_warning(self.learner.policy.planner, plans) for plans in figures)), "")
         if warning and not self.warned_of_plans:
             self.progress.say(warning)
