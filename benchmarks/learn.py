@@ -29,6 +29,7 @@ from gcrl.data import Reader
 from gcrl.evaluate import evaluate_run
 from gcrl.metrics_log import read_metrics
 from gcrl.run import load
+from gcrl.system import git_revision
 from gcrl.visited import visited
 
 RESULTS = Path("results")
@@ -126,7 +127,7 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
         return f"{target}: already there"
     experiment = EXPERIMENTS[name]
     if arm in experiment.replanned:
-        return replan(name, arm, seed, jobs, keep)
+        return replan(name, arm, seed, keep)
     earlier = twin(name, arm)
     if earlier:
         line = practise(*earlier, seed, jobs, keep)
@@ -163,19 +164,18 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
     return save(target, result)
 
 
-def replan(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
-    """Evaluate the finished run of another arm as `arm` plans, practising it first where it is not there, and write the result."""
+def replan(name: str, arm: str, seed: int, keep: Path) -> str:
+    """Evaluate the finished run of another arm as `arm` plans, and write the result."""
     base, planner = EXPERIMENTS[name].replanned[arm]
     target, source = (RESULTS / name / f"{one}_seed{seed}.json" for one in (arm, base))
-    line = practise(name, base, seed, jobs, keep)
     folder = keep / name / f"{base}_seed{seed}"
-    if not source.exists():
-        return line
-    if not folder.exists():
-        return f"{target}: the run {folder} is gone; without {source} it is practised anew"
-    command = " ".join(["gcrl evaluate", str(folder), *planner])
-    result = json.loads(source.read_text()) | {"arm": arm, "evaluation": evaluate_run(folder, planner=planner), "command": command}
-    return save(target, {key: value for key, value in result.items() if key not in ("offline", "online_change", "curve")})
+    for needed in (source, folder):
+        if not needed.exists():
+            return f"{target}: {needed} is not there; it is made by practising '{base}', which needs both to be away"
+    kept = ("experiment", "seed", "jobs_side_by_side", "data", "env_steps", "updates", "practice_s", "whole_s", "system")
+    result = {key: value for key, value in json.loads(source.read_text()).items() if key in kept} | {"arm": arm}
+    result |= {"command": " ".join(["gcrl evaluate", str(folder), *planner]), "evaluated_at": git_revision()}
+    return save(target, result | {"evaluation": evaluate_run(folder, planner=planner)})
 
 
 def save(target: Path, result: dict[str, Any]) -> str:
@@ -209,9 +209,11 @@ def main() -> None:
         for name, experiment in EXPERIMENTS.items():
             print(f"{name:20} {experiment.claim}")
     orders = [(name, arm, seed) for name in given.names for arm, seed in plan(EXPERIMENTS[name], given.seeds)]
+    later = [order for order in orders if order[1] in EXPERIMENTS[order[0]].replanned]  # when the runs they are of have ended
     with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
-        for line in pool.map(lambda order: practise(*order, given.jobs, given.runs), orders):
-            print(time.strftime("%H:%M:%S"), line, flush=True)
+        for some in ([order for order in orders if order not in later], later):
+            for line in pool.map(lambda order: practise(*order, given.jobs, given.runs), some):
+                print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from envs.drawer_pick_push_scene import OPEN_HIGH, OPEN_LOW, Layout, draw_block, draw_cylinder
+from envs.errors import NoGoal
 
 APART = 0.08  # m between a start and a goal of the block or the cylinder
 SKILLS = ("open", "close", "place_on_table", "place_in_drawer", "place_on_top", "push")
@@ -30,8 +31,10 @@ def possible(layout: Layout) -> list[str]:
 
 
 def draw_skill(layout: Layout, generator: np.random.Generator) -> str:
-    """Draw one of the skills that are possible."""
+    """Draw one of the skills that are possible. Raises `NoGoal` where none is: the block stands askew in a drawer that is nearly shut."""
     skills = possible(layout)
+    if not skills:
+        raise NoGoal(f"no skill can be done at once from {layout}")
     weights = np.array([WEIGHTS[skill] for skill in skills])
     return str(generator.choice(skills, p=weights / weights.sum()))
 

@@ -14,7 +14,7 @@ class UserError(ValueError):
 
 
 class NoGoal(RuntimeError):
-    """No goal that a task proposes is free of penetration: something must be wrong with the task, or with how things came to stand."""
+    """A task can propose no goal, or none that is free of penetration: something is wrong with it, or with how things came to stand."""
 
 
 def did_you_mean(given: str, choices: Iterable[str]) -> str:

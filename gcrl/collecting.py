@@ -88,9 +88,12 @@ class EpisodeMaker:
         """Return the episodes `numbers` with their rewards; play goes on from where the simulator stands in all but `first`, unless nothing
         can be pursued from there: noise may have left things where no goal is free of penetration."""
         play = self.what.policy in PLAY
+        following = play and numbers.start > first
         try:
-            goal_set, goals = self._goals(numbers, following=play and numbers.start > first)
+            goal_set, goals = self._goals(numbers, following)
         except NoGoal:
+            if not following:
+                raise
             first = numbers.start
             goal_set, goals = self._goals(numbers)
         seeds = np.array([np.random.SeedSequence([self.what.seed, 4, number]).generate_state(1)[0] >> 1 for number in numbers], np.int64)

@@ -30,7 +30,7 @@ from gcrl.practice_data import open_writer
 from gcrl.progress import Progress
 from gcrl.request import Request
 from gcrl.run_folder import checkpoint_of, refuse_used, require_alike, start_folder
-from gcrl.schedule import check_schedule, offline_epochs, refit_due, request_of, total_epochs, updates_of, warmup_epochs
+from gcrl.schedule import BASELINES, check_schedule, offline_epochs, refit_due, request_of, total_epochs, updates_of, warmup_epochs
 from gcrl.settings import Settings
 from gcrl.stopwatch import Stopwatch
 from gcrl.world import Result
@@ -155,8 +155,8 @@ class Practice:
         return {"episodes": len(self.writer)} | log_collection(self.folder, self.learner.env, result, request)
 
     def warn_of_plans(self, result: Result) -> None:
-        """Say once where most of an evaluation's plans were the commanded goal alone; before anything is learnt they all are."""
-        figures = [evaluation.plans for evaluation in result.evaluations.values()] if self.learner.updates else []
+        """Say once where most of an evaluation's plans were the commanded goal alone; of those before anything is learnt all are."""
+        figures = [evaluation.plans for name, evaluation in result.evaluations.items() if name not in BASELINES]
         warning = next(filter(None, (fallback_warning(self.learner.policy.planner, plans) for plans in figures)), "")
         if warning and not self.warned_of_plans:
             self.progress.say(warning)

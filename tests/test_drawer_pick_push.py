@@ -16,7 +16,7 @@ from envs.api import GoalSet
 from envs.drawer import drawer_error, slide
 from envs.drawer_pick_push import DrawerPickPushEnv
 from envs.drawer_pick_push_scene import FRONT, HEIGHT, OPEN_LOW, Layout
-from envs.drawer_pick_push_skills import LONG_TASKS, SKILLS, changes
+from envs.drawer_pick_push_skills import LONG_TASKS, SKILLS, changes, draw_skill
 from envs.errors import NoGoal, UserError
 from envs.robot import MAX_STEP
 from gcrl.collect import collect
@@ -202,6 +202,12 @@ def test_noisy_play_goes_on_where_things_are_and_begins_anew_where_nothing_can_b
     collect([*options, "policy=play", f"out={tmp_path / 'play.h5'}"])
     with Reader(tmp_path / "play.h5") as reader:
         assert not np.array_equal(reader.episodes(slice(0, 1)).actions[0, 0], episodes.actions[0, 0])
+
+
+def test_where_no_skill_can_be_done_none_is_drawn() -> None:
+    askew = Layout(0.03, (FRONT, 0.0, 0.037, 0.0, 0.0, 0.0, 1.0), (0.53, 0.2))
+    with pytest.raises(NoGoal, match="no skill can be done at once"):
+        draw_skill(askew, np.random.default_rng(0))
 
 
 def test_scripted_episodes_begin_where_their_goals_want_it(tmp_path: Path) -> None:

@@ -322,6 +322,17 @@ def test_a_run_whose_planner_finds_no_way_says_so_once(tmp_path: Path, capsys: p
     assert {row["plans/direct"] for row in read_metrics(tmp_path / "run") if "plans/direct" in row} == {1.0}
 
 
+def test_a_run_whose_planner_finds_ways_is_not_warned_of_what_it_could_not_know_untrained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["planner=ptp", "planner.scales=[1]", "planner.subgoals=2", "planner.first_steps=200", "planner.candidates=64"]
+    practice = Practice(settings([*BITFLIP, "practice.inputs=[latent]", *small], tmp_path / "run"))
+    practice.run()
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["plan_direct"] <= 0.5
+    assert json.loads((tmp_path / "run" / "baselines.json").read_text())["untrained"]
+    assert "fell back" not in capsys.readouterr().err
+
+
 def test_a_loaded_run_acts_through_an_episode_by_its_subgoals(tmp_path: Path) -> None:
     finish_steps(Practice(settings([*BITFLIP, "practice.epochs=1"], tmp_path / "run")))
     run = gcrl.load(tmp_path / "run")

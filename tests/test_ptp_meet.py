@@ -12,6 +12,7 @@ from run_cases import BITFLIP, differences, finish_steps, outcome, settings
 from envs.errors import UserError
 from gcrl.evaluate import evaluate_run
 from gcrl.practice import Practice
+from gcrl.run import load
 from goal_samplers.api import GoalContext
 from goal_samplers.goal_space import LatentGoals
 from goal_samplers.planners.affordance import Pairs
@@ -116,8 +117,19 @@ def test_a_run_resumes_exactly_and_is_evaluated_without_what_it_learnt_for_it(tm
     broken.close()
     finish_steps(Practice(settings(overrides, tmp_path / "broken"), resume=True))
     assert differences(outcome(tmp_path / "whole"), outcome(tmp_path / "broken")) == []
-    plain = evaluate_run(tmp_path / "whole", planner=["planner.method=mppi", "planner.doubt_weight=0"])
-    assert plain["plan_subgoals"] >= 0
+    changed = ["planner.method=mppi", "planner.doubt_weight=0"]
+    assert evaluate_run(tmp_path / "whole", planner=changed)["planner"] == changed
+    plain = [text for text in overrides if not text.startswith(("planner.method", "planner.doubt"))]
+    finish_steps(Practice(settings(plain, tmp_path / "plain")))
+    with pytest.raises(UserError, match=r"planner\.method=meet does not go with what the planner of .* has learnt"):
+        load(tmp_path / "plain", ["planner.method=meet"])
+
+
+def test_a_planner_that_is_not_to_be_refitted_stays_as_it_is() -> None:
+    made = planner(refit_steps=0, first_steps=2, doubt_steps=3)
+    steps = [{name: value for name, value in made.fit(doorway(20)).items() if name.endswith("fit_steps")} for _ in range(2)]
+    assert steps[0] == {"fit_steps": 2, "backward_fit_steps": 2, "doubt_fit_steps": 3}
+    assert set(steps[1].values()) == {0}
 
 
 def test_a_weight_below_nothing_is_refused() -> None:

@@ -136,12 +136,6 @@ class Affordances:
         assert self.scale is not None
         return torch.as_tensor(self.scale.apply(np.asarray(latents, np.float64)), dtype=torch.float32)
 
-    @property
-    def unit(self) -> float:
-        """One standardised unit, in latent units."""
-        assert self.scale is not None
-        return float(self.scale.deviation[0])
-
     def latents(self, z: Tensor) -> Floats:
         """Return what `standardised` was given."""
         assert self.scale is not None
@@ -179,7 +173,7 @@ class Pairs:
         self._sums: NDArray[np.int64] = np.cumsum(self._length - scale + 1)
 
     def draw(self, n: int, generator: np.random.Generator) -> tuple[Rows, Rows]:
-        """Return (n,) rows, and how many times `scale` steps their episodes go on for."""
+        """Return (n,) rows, and how many strides from them stay within their episodes."""
         rank = generator.integers(0, self._sums[-1], n)
         episode = self._sums.searchsorted(rank, side="right")
         offset = self._sums[episode] - 1 - rank

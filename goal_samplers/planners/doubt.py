@@ -25,7 +25,7 @@ class Doubt:
     """Tells pairs (z, z′) of the data from what affordance models make of the same z, for each of their scales.
 
     A model that has learnt two ways to go on makes up what lies between them too, and a search finds that. Not in the papers. Codes
-    are drawn with deviations between 0 and 1.5, and half of the made-up pairs take some entries of z′ from another pair's.
+    are drawn with deviations between 0 and 1.5, and about half of the made-up pairs have z′ of the data, but for entries of another pair.
     hidden: units of each of two layers. first_steps, refit_steps: minibatches of `batch_size` pairs per scale.
     """
 
@@ -38,7 +38,7 @@ class Doubt:
 
     def fit(self, context: GoalContext) -> dict[str, float]:
         """Train on the stored episodes and on what the models, as they are now, make of them. Metrics of the last scale, in nats:
-        ``doubt_real`` and ``doubt_made_up``, the mean doubt of pairs of the data and of made-up ones."""
+        ``real`` and ``made_up``, the mean doubt of pairs of the data and of made-up ones."""
         generator = context.generator
         noise = torch.Generator().manual_seed(int(generator.integers(2**63)))
         pairs = [Pairs(context.experience, scale) for scale in self._models.scales]
@@ -51,8 +51,8 @@ class Doubt:
         self._fitted = True
         with torch.no_grad():
             real, made = self._told_apart(len(pairs) - 1, context.experience, pairs[-1], generator, noise)
-        figures = {"doubt_real": float(F.softplus(-real).mean()), "doubt_made_up": float(F.softplus(-made).mean())}
-        return fit_metrics("Doubt", "doubt_loss", losses) | figures
+        figures = {"real": float(F.softplus(-real).mean()), "made_up": float(F.softplus(-made).mean())}
+        return fit_metrics("Doubt", "train_loss", losses) | figures
 
     def _told_apart(
         self, level: int, experience: Experience, pairs: Pairs, generator: np.random.Generator, noise: torch.Generator
@@ -64,8 +64,8 @@ class Doubt:
         width = WIDEST * torch.rand((n, 1), generator=noise)
         with torch.no_grad():
             made = models.models[level](z, width * torch.randn((n, models.codes), generator=noise))
-        crossed = torch.rand((n, 1), generator=noise) < 0.5
         taken = torch.rand(later.shape, generator=noise) < torch.rand((n, 1), generator=noise)
+        crossed = (torch.rand((n, 1), generator=noise) < 0.5) & taken.any(1, keepdim=True)
         made = torch.where(crossed, torch.where(taken, later.roll(1, 0), later), made)
         z, later, made = (one + BLUR * torch.randn(one.shape, generator=noise) for one in (z, later, made))
         return self._logits(level, z, later), self._logits(level, z, made)

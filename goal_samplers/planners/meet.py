@@ -4,82 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from goal_samplers.planners.affordance import Affordances
+from goal_samplers.planners.ways import Ways
+from representations.api import Floats
 
-DEPTH = 2  # pieces from either end
 KEPT = 1024  # ends of either side that are compared with each other
 PROPOSED = 16  # plans of each way to share the pieces out
 TRIED = 16  # changes to each plan in an iteration
 WIDE, NARROW = 0.5, 0.05  # deviations of the first changes to codes and of the last ones
 CHANGED = 0.6  # share of a plan's pieces that a change concerns
 
-Judge = Callable[[Tensor, Tensor], Tensor]  # paths (n, m + 1, d), codes (n, m, c) -> (n,) what their pieces cost
 
-
-def meeting(
-    forward: Affordances,
-    backward: Affordances,
-    level: int,
-    start: Tensor,
-    goal: Tensor,
-    steps: int,
-    judge: Judge,
-    *,
-    candidates: int,
-    seed: int,
+def met(
+    ways: Ways, backward: Affordances, start: Floats, goal: Floats, steps: int, *, candidates: int, iterations: int, seed: int
 ) -> Tensor:
-    """Return (p, m, c) codes of plans of at most `steps` = m pieces from `start` (d,) to near `goal` (d,), standardised as `forward` does.
+    """Return (m, c) codes of the best plan of at most `steps` = m pieces from `start` (d,) to `goal` (d,): `meeting`, then `refined`."""
+    plans = meeting(ways, backward, start, goal, steps, candidates=candidates, seed=seed)
+    return refined(lambda codes: ways.least(start[None], goal[None], codes), plans, iterations=iterations, seed=seed)
 
-    `candidates` sequences are drawn from either end; the `KEPT` of them whose pieces cost least by `judge` may meet. Plans that take fewer
-    pieces go on with codes of 0.
+
+def meeting(ways: Ways, backward: Affordances, start: Floats, goal: Floats, steps: int, *, candidates: int, seed: int) -> Tensor:
+    """Return (p, m, c) codes of plans of at most `steps` = m pieces from `start` (d,) to near `goal` (d,).
+
+    From either end `candidates` sequences of codes are drawn, for half of the pieces each; the `KEPT` of them whose pieces cost least may
+    meet. Plans that take fewer pieces go on with codes of 0.
     """
-    generator, depth = torch.Generator().manual_seed(seed), min(DEPTH, steps)
-    ends = []
-    for models, root, turn in ((forward, start, False), (backward, _between(forward, backward, goal), True)):
-        codes = torch.randn(candidates, depth, models.codes, generator=generator)
-        grown = models.unrolled(level, root.expand(candidates, -1), codes)
-        paths = torch.cat([root.expand(candidates, 1, -1), grown], 1)
-        ends.append(_kept(_between(backward, forward, paths) if turn else paths, codes, judge, turn))
+    generator, depth = torch.Generator().manual_seed(seed), (steps + 1) // 2
+    ahead, behind = (torch.randn(candidates, depth, ways.models.codes, generator=generator) for _ in range(2))
+    came = Ways(backward, ways.level, ways.cost).paths(goal[None], behind)
+    begun, ended = _kept(ways, ways.paths(start[None], ahead), ahead), _kept(ways, came, behind, turn=True)
     plans = []
-    for ahead, (paths, cost) in enumerate(ends[0]):
-        for behind, (rest, further) in enumerate(ends[1]):
-            if not 1 <= ahead + behind <= steps:
+    for first, (paths, cost) in enumerate(begun):
+        for rest, (others, further) in enumerate(ended):
+            if not 1 <= first + rest <= steps:
                 continue
-            total = torch.cdist(paths[:, -1], rest[:, 0]) + cost[:, None] + further
-            best = total.flatten().topk(min(PROPOSED, total.numel()), largest=False).indices
-            way = torch.cat([paths[best // total.shape[1]], rest[best % total.shape[1], 1:]], 1)
-            plans.append(_codes(forward, level, way, steps))
+            total = torch.cdist(torch.from_numpy(paths[:, -1]), torch.from_numpy(others[:, 0])) + cost[:, None] + further
+            best = total.flatten().topk(min(PROPOSED, total.numel()), largest=False).indices.numpy()
+            way = np.concatenate([paths[best // total.shape[1]], others[best % total.shape[1], 1:]], axis=1)
+            plans.append(_codes(ways, way, steps))
     return torch.cat(plans)
 
 
-def _kept(paths: Tensor, codes: Tensor, judge: Judge, turn: bool) -> list[tuple[Tensor, Tensor]]:
-    """Return for each depth from 0 the cheapest paths (k, depth + 1, d) and their costs (k,); forward in time, where they `turn` too."""
+def _kept(ways: Ways, paths: Floats, codes: Tensor, turn: bool = False) -> list[tuple[Floats, Tensor]]:
+    """Return for each number of pieces from 0 the cheapest paths (k, pieces + 1, d) and their costs (k,); those that `turn` lead backward,
+    and are returned as they would be gone."""
     found = [(paths[:1, :1], torch.zeros(1))]
-    for depth in range(1, codes.shape[1] + 1):
-        some, own = paths[:, : depth + 1], codes[:, :depth]
+    for pieces in range(1, codes.shape[1] + 1):
+        some, own = paths[:, : pieces + 1], codes[:, :pieces]
         if turn:
-            some, own = some.flip(1), own.flip(1)
-        cost = judge(some, own)
+            some, own = np.ascontiguousarray(some[:, ::-1]), own.flip(1)
+        cost = torch.from_numpy(ways.costs(some, some[:, -1], own)[:, -1])  # toward where it ends itself: its pieces alone
         cheapest = cost.topk(min(KEPT, len(cost)), largest=False).indices
-        found.append((some[cheapest], cost[cheapest]))
+        found.append((some[cheapest.numpy()], cost[cheapest]))
     return found
 
 
-def _between(given: Affordances, wanted: Affordances, z: Tensor) -> Tensor:
-    """Return z (..., d), standardised as `given` does, as `wanted` does."""
-    return wanted.standardised(given.latents(z.reshape(-1, z.shape[-1]))).reshape(z.shape)
-
-
-@torch.no_grad()
-def _codes(models: Affordances, level: int, paths: Tensor, steps: int) -> Tensor:
+def _codes(ways: Ways, paths: Floats, steps: int) -> Tensor:
     """Return (n, steps, c) the codes by which the model would go along `paths` (n, m + 1, d), from where it comes out itself."""
-    z, codes = paths[:, 0], torch.zeros(len(paths), steps, models.codes)
-    for step in range(1, paths.shape[1]):
-        codes[:, step - 1] = models.code(level, z, paths[:, step])
-        z = models.unrolled(level, z, codes[:, step - 1 : step])[:, 0]
+    models, (n, points, width) = ways.models, paths.shape
+    wanted = models.standardised(paths.reshape(-1, width)).view(n, points, width)
+    z, codes = wanted[:, 0], torch.zeros(n, steps, models.codes)
+    for step in range(1, points):
+        codes[:, step - 1] = models.code(ways.level, z, wanted[:, step])
+        z = models.unrolled(ways.level, z, codes[:, step - 1 : step])[:, 0]
     return codes
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,8 +19,9 @@ from goal_samplers.planners.affordance import Affordances
 from goal_samplers.planners.api import PlanContext
 from goal_samplers.planners.costs import Cost
 from goal_samplers.planners.doubt import Doubt
-from goal_samplers.planners.meet import meeting, refined
+from goal_samplers.planners.meet import met
 from goal_samplers.planners.search import METHODS, search
+from goal_samplers.planners.ways import Ways
 from representations.api import Floats
 from representations.state import entry
 
@@ -91,8 +92,9 @@ class PTP:
         self.plans_by_value = getattr(cost, "by_value", True)
         self._space, self._cost, self._seed, self._steps = goal_space, cost, seed, subgoals // halvings
         self._meet, self._doubt_weight = method == MEET, doubt_weight
-        self._search = {"candidates": candidates, "iterations": iterations}
-        self._finer = {**self._search, "method": "mppi" if self._meet else method, "temperature": temperature}
+        self._sizes = {"candidates": candidates, "iterations": iterations}
+        kind = "mppi" if self._meet else method
+        self._search = partial(search, codes=codes, method=kind, temperature=temperature, candidates=candidates, iterations=iterations)
         fitted: dict[str, Any] = {"seed": seed, "refit_steps": refit_steps, "batch_size": batch_size, "lr": lr}
         sizes: dict[str, Any] = {"codes": codes, "hidden": hidden, "unroll": unroll, "kl_weight": kl_weight, "first_steps": first_steps}
         models = partial(Affordances, goal_space.latent_dim, scales, **fitted, **sizes)
@@ -100,24 +102,26 @@ class PTP:
         self._parts: dict[str, Any] = {"affordances": self.affordances}
         if self._meet:
             self._parts["backward"] = self.backward = models(backward=True)
+        self.doubt: Doubt | None = None
         if doubt_weight:
-            self._parts["doubt"] = self.doubt = Doubt(
-                self.affordances, goal_space.latent_dim, hidden=doubt_hidden, first_steps=doubt_steps, **fitted
-            )
+            self.doubt = Doubt(self.affordances, goal_space.latent_dim, hidden=doubt_hidden, first_steps=doubt_steps, **fitted)
+            self._parts["doubt"] = self.doubt
 
     def fit(self, context: GoalContext) -> dict[str, float]:
-        """Fit the affordance models, and what else there is, to the stored episodes; metrics as of `Affordances.fit` and `Doubt.fit`."""
+        """Fit the affordance models, and what else there is, to the stored episodes; metrics as of `Affordances.fit`, those of what else
+        there is behind ``backward_`` and ``doubt_``."""
         metrics = self.affordances.fit(context)
-        if self._meet:
-            metrics["backward_loss"] = self.backward.fit(context)["train_loss"]
-        return metrics | (self.doubt.fit(context) if self._doubt_weight else {})
+        for name, part in self._parts.items():
+            if part is not self.affordances:
+                metrics |= {f"{name}_{what}": value for what, value in part.fit(context).items()}
+        return metrics
 
     def plan(self, context: PlanContext, goals: Floats) -> Floats:
         """Return (n, m, k) subgoals on the way to goals (n, k), and the goals; those alone before anything is fitted."""
         if self.affordances.scale is None:
             return goals[:, None]
         ends = goals[:, : self._space.latent_dim]
-        path, length = self._level(0, context, context.latents, ends, self._steps, any_length=True)
+        path, length = self._coarsest(context, context.latents, ends)
         away = np.linalg.norm(ends - context.latents, axis=1)
         arrived = np.linalg.norm(path[np.arange(len(path)), length] - ends, axis=1)
         length = np.where(arrived < away, length, 0)
@@ -128,72 +132,37 @@ class PTP:
         plans[subgoal] = self._space.points(path[:, 1:][subgoal])
         return plans
 
+    def _coarsest(self, context: PlanContext, starts: Floats, ends: Floats) -> tuple[Floats, NDArray[np.int64]]:
+        """Return the best paths (n, m + 1, d) from `starts` to `ends` (n, d), and the number of their steps after which they end."""
+        ways = self._ways(0, context)
+        if self._meet:
+            each = [met(ways, self.backward, start, end, self._steps, seed=self._seed, **self._sizes) for start, end in zip(starts, ends)]
+            codes = torch.stack(each)
+        else:
+            cost = lambda codes: ways.least(starts, ends, codes.flatten(0, 1)).view(codes.shape[:2])  # noqa: E731
+            codes = self._search(cost, len(starts), self._steps, seed=self._seed)
+        paths = ways.paths(starts, codes)
+        return paths, ways.costs(paths, ends, codes).argmin(axis=1) + 1
+
     def _halved(self, level: int, context: PlanContext, path: Floats) -> Floats:
         """Return paths (n, 2m + 1, d) of paths (n, m + 1, d): with a step in the middle of each of their pieces."""
         n, points, width = path.shape
         starts, ends = (part.reshape(-1, width) for part in (path[:, :-1], path[:, 1:]))
-        middle, _ = self._level(level, context, starts, ends, 2, any_length=False)
-        halved = np.empty((n, 2 * points - 1, width), np.float32)
-        halved[:, ::2], halved[:, 1::2] = path, middle[:, 1].reshape(n, points - 1, width)
-        return halved
-
-    def _level(
-        self, level: int, context: PlanContext, starts: Floats, ends: Floats, steps: int, *, any_length: bool
-    ) -> tuple[Floats, NDArray[np.int64]]:
-        """Return the best paths (n, m + 1, d) of `steps` = m from `starts` to `ends` (n, d), at the scale number `level`, and the number of
-        their steps after which they end, m unless `any_length`."""
-        if self._meet and any_length and len(starts) > 1:  # one after another
-            rows = [self._level(level, context, starts[i : i + 1], ends[i : i + 1], steps, any_length=True) for i in range(len(starts))]
-            return np.concatenate([path for path, _ in rows]), np.concatenate([length for _, length in rows])
-        models, begin = self.affordances, self.affordances.standardised(starts)
-
-        def paths_of(codes: Tensor) -> Floats:
-            (n, m, _), width = codes.shape, starts.shape[1]
-            each = n // len(starts)  # candidates of each problem
-            moved = models.latents(models.unrolled(level, begin.repeat_interleave(each, 0), codes).reshape(-1, width))
-            return np.concatenate([np.repeat(starts, each, axis=0)[:, None], moved.reshape(n, m, width)], axis=1)
-
-        value = context.value and self._between(context.value)
-
-        def costs_of(codes: Tensor) -> Floats:
-            found = self._costs(level, paths_of(codes), np.repeat(ends, len(codes) // len(starts), axis=0), codes, value)
-            return found if any_length else found[:, -1:]
+        ways = self._ways(level, context)
 
         def cost(codes: Tensor) -> Tensor:
-            return torch.from_numpy(costs_of(codes.flatten(0, 1)).min(axis=1)).view(codes.shape[:2])
+            flat = codes.flatten(0, 1)
+            return torch.from_numpy(ways.costs(ways.paths(starts, flat), ends, flat)[:, -1]).view(codes.shape[:2])
 
-        if self._meet and any_length:
-            best = self._met(level, begin, ends, steps, costs_of, value)
-        else:
-            best = search(cost, len(starts), steps, models.codes, seed=self._seed + level, **self._finer)  # type: ignore[arg-type]
-        length = costs_of(best).argmin(axis=1) + 1 if any_length else np.full(len(starts), steps)
-        return paths_of(best), np.asarray(length)
+        middle = ways.paths(starts, self._search(cost, len(starts), 2, seed=self._seed + level))[:, 1]
+        halved = np.empty((n, 2 * points - 1, width), np.float32)
+        halved[:, ::2], halved[:, 1::2] = path, middle.reshape(n, points - 1, width)
+        return halved
 
-    def _met(self, level: int, begin: Tensor, ends: Floats, steps: int, costs_of: Callable[[Tensor], Floats], value: Any) -> Tensor:
-        """Return (1, m, c) the codes of the best plan of `steps` = m from `begin` (1, d) to `ends` (1, d), grown from both."""
-        models, width, seed = self.affordances, ends.shape[1], self._seed + level
-
-        def judge(paths: Tensor, codes: Tensor) -> Tensor:  # toward where they end themselves, so that only their pieces count
-            raw = models.latents(paths.reshape(-1, width)).reshape(paths.shape)
-            return torch.from_numpy(self._costs(level, raw, raw[:, -1], codes, value)[:, -1] / models.unit)
-
-        trees = models, self.backward, level, begin[0], models.standardised(ends)[0]
-        plans = meeting(*trees, steps, judge, candidates=self._search["candidates"], seed=seed)
-        best = refined(lambda codes: torch.from_numpy(costs_of(codes).min(axis=1)), plans, iterations=self._search["iterations"], seed=seed)
-        return best[None]
-
-    def _costs(self, level: int, paths: Floats, ends: Floats, codes: Tensor, value: Any) -> Floats:
-        """Return (n, m) what paths (n, m + 1, d) by codes (n, m, c) toward `ends` (n, d) cost that end with each of their m steps."""
-        found = self._cost(paths, ends, codes.numpy(), value)
-        if not self._doubt_weight:
-            return found
-        n, points, width = paths.shape
-        z = self.affordances.standardised(paths.reshape(-1, width)).view(n, points, width)
-        doubts = self.doubt.of(level, z[:, :-1].reshape(-1, width), z[:, 1:].reshape(-1, width)).view(n, points - 1)
-        return np.asarray(found + self._doubt_weight * np.cumsum(doubts.numpy(), axis=1), np.float32)
-
-    def _between(self, value: Any) -> Any:
-        return lambda latents, ends: value(latents, self._space.points(ends))
+    def _ways(self, level: int, context: PlanContext) -> Ways:
+        value = context.value
+        between = None if value is None else lambda latents, ends: value(latents, self._space.points(ends))
+        return Ways(self.affordances, level, self._cost, between, self.doubt, self._doubt_weight)
 
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self._parts.items()}

@@ -1,0 +1,41 @@
+"""Ways through the latent space: where codes lead at one time scale, and what that costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from goal_samplers.planners.affordance import Affordances
+from goal_samplers.planners.costs import Cost, Value
+from goal_samplers.planners.doubt import Doubt
+from representations.api import Floats
+
+
+class Ways:
+    """What codes make of latents by the models' scale number `level`, as `cost` judges it and, with a `doubt_weight`, `doubt`."""
+
+    def __init__(
+        self, models: Affordances, level: int, cost: Cost, value: Value | None = None, doubt: Doubt | None = None, doubt_weight: float = 0.0
+    ) -> None:
+        self.models, self.level = models, level
+        self.cost, self._value, self._doubt, self._doubt_weight = cost, value, doubt, doubt_weight
+
+    def paths(self, starts: Floats, codes: Tensor) -> Floats:
+        """Return (n·p, m + 1, d) from starts (n, d) by codes (n·p, m, c), p for each start."""
+        begin = np.repeat(starts, len(codes) // len(starts), axis=0)
+        moved = self.models.unrolled(self.level, self.models.standardised(begin), codes)
+        return np.concatenate([begin[:, None], self.models.latents(moved.flatten(0, 1)).reshape(moved.shape)], axis=1)
+
+    def costs(self, paths: Floats, ends: Floats, codes: Tensor) -> Floats:
+        """Return (n·p, m) what paths (n·p, m + 1, d) by codes (n·p, m, c) toward ends (n, d) cost that end with each of their m steps."""
+        found = self.cost(paths, np.repeat(ends, len(paths) // len(ends), axis=0), codes.numpy(), self._value)
+        if self._doubt is None:
+            return found
+        (n, points, width), z = paths.shape, self.models.standardised(paths.reshape(-1, paths.shape[2])).view(paths.shape)
+        doubts = self._doubt.of(self.level, z[:, :-1].reshape(-1, width), z[:, 1:].reshape(-1, width)).view(n, points - 1)
+        return np.asarray(found + self._doubt_weight * np.cumsum(doubts.numpy(), axis=1), np.float32)
+
+    def least(self, starts: Floats, ends: Floats, codes: Tensor) -> Tensor:
+        """Return (n·p,) what plans by codes (n·p, m, c) cost that end where that is least."""
+        return torch.from_numpy(self.costs(self.paths(starts, codes), ends, codes).min(axis=1))
