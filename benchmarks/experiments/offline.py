@@ -105,7 +105,7 @@ OFFLINE: dict[str, Experiment] = {
         "without doubt of what no data show, one of the two and both; fewer subgoals.",
         {"planned": []},
         figures=("success_rate", "by_task:task_a", "by_task:task_b", "by_task:task_c", "worst_distance_m"),
-        pairs=[("planned", arm, "success_rate") for arm in REPLANNED],
+        pairs=[("planned", arm, figure) for figure in ("success_rate", "by_task:task_c") for arm in REPLANNED],
         data=(
             *("env=drawer_pick_push", "env.image_size=0", "policy=noisy-play", "noise=0.1", "random_share=0.05", "play_goals=8"),
             *("episodes=4800", "seed=101"),

@@ -14,7 +14,7 @@ RACE_CORRIDOR = {
     "neighbours": ["goal_sampler=neighbours"],
     "commanded (a bound)": ["goal_sampler=commanded"],
 }
-STRAIGHT = "practice.go_explore=0"  # the presets by state have 0.5 since it won the races
+STRAIGHT = "practice.go_explore=0"  # the presets by state have had 0.5 since the races
 RACE = {
     "skewfit": [STRAIGHT],
     "uniform": ["goal_sampler=uniform", STRAIGHT],

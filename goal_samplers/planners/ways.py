@@ -23,9 +23,11 @@ class Ways:
 
     def paths(self, starts: Floats, codes: Tensor) -> Floats:
         """Return (n·p, m + 1, d) from starts (n, d) by codes (n·p, m, c), p for each start."""
-        begin = np.repeat(starts, len(codes) // len(starts), axis=0)
-        moved = self.models.unrolled(self.level, self.models.standardised(begin), codes)
-        return np.concatenate([begin[:, None], self.models.latents(moved.flatten(0, 1)).reshape(moved.shape)], axis=1)
+        each = len(codes) // len(starts)
+        moved = self.models.unrolled(self.level, self.models.standardised(starts).repeat_interleave(each, 0), codes)
+        return np.concatenate(
+            [np.repeat(starts, each, axis=0)[:, None], self.models.latents(moved.flatten(0, 1)).reshape(moved.shape)], axis=1
+        )
 
     def costs(self, paths: Floats, ends: Floats, codes: Tensor) -> Floats:
         """Return (n·p, m) what paths (n·p, m + 1, d) by codes (n·p, m, c) toward ends (n, d) cost that end with each of their m steps."""
