@@ -101,7 +101,10 @@ SAMPLERS: dict[str, Experiment] = {
             "examples": ["goal_space=latent", "reward=latent_distance"],
         },
         figures=("sets:success_rate", "sets:left", "sets:right", "sets:far"),
-        pairs=[("disco", "examples", "sets:success_rate"), ("disco, log-density", "examples", "sets:success_rate")],
+        pairs=[
+            (better, worse, "sets:success_rate")
+            for better, worse in (("disco", "examples"), ("disco, log-density", "examples"), ("disco", "disco, log-density"))
+        ],
         frames=("env=push", "env.image_size=0", "policy=random", "random_hold=5", "episodes=400", "seed=101"),
         sets=PUSH_SETS,
     ),
