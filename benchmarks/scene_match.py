@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 import envs
+from benchmarks.experiments.representations import PLAIN_VAE
 from benchmarks.learn import made
 from benchmarks.tables import shown
 from envs.bodies import COLOURS
@@ -37,14 +38,7 @@ from gcrl.system import system
 from representations.made_up import Frames
 
 DATA = ("env=multi_push", "policy=noisy-scripted", "noise=0.3", "episodes=1000")
-# as many latents, and steps, for both, and colour counts as much
-ARMS = {
-    "context": ["representation=context_vae"],
-    "plain": [
-        *("representation=vae", "representation.latent_dim=32", "representation.first_steps=15000"),
-        *("representation.centre=true", "representation.colour_weight=3"),
-    ],
-}
+ARMS = {"context": ["representation=context_vae"], "plain": PLAIN_VAE}
 # where episodes begin that goals are imagined for (settings were chosen by those of seeds 102 and 103)
 TABLES: dict[str, tuple[str, ...]] = {"training objects": ("seed=111",), "held-out objects": ("env.objects=held_out", "seed=112")}
 BORDERS, COLOURED, LEAST = (18, 32), 0.2, 5  # pixel columns between lanes; chroma of a coloured pixel; pixels of an object, at 48 pixels
