@@ -14,6 +14,7 @@ from gcrl.energy import Energies
 from gcrl.finite import raised_by, require_finite
 from gcrl.goal_records import GoalBatch
 from gcrl.parts import build_relabel
+from gcrl.reached import Reached
 from gcrl.replay import Replay
 from gcrl.returns import n_step_returns
 from gcrl.rewards import Reward
@@ -44,6 +45,7 @@ class Batches:
         self.largest_reward = 0.0  # the largest |reward| drawn since this was last set
         self.relabel = build_relabel(settings.relabel)
         self.energies = Energies()
+        self.reached = Reached(settings.practice.reached)
         self.actor_relabel = build_relabel(settings.actor_goals, "actor_goals") if settings.actor_goals else None
 
     def __call__(self, n: int) -> Batch:
@@ -80,7 +82,12 @@ class Batches:
         return arrays
 
     def rows(self, replay: Replay, n: int) -> NDArray[np.int64]:
-        """Return (n,) rows of transitions to learn from: uniform, but for the share of what was practised that is drawn by energy."""
+        """Return (n,) rows of transitions to learn from: uniform, but for the share of what was practised that is drawn by energy.
+
+        With ``practice.reached`` what was practised is drawn from what worked, or uniformly until something has.
+        """
+        if replay is self.replay and self.settings.practice.reached and len(worked := self.reached.draw(n, self.generator)):
+            return worked
         wanted = round(n * self.settings.practice.energy_share) if replay is self.replay else 0
         moved = self.energies.draw(wanted, self.generator) if wanted else np.zeros(0, np.int64)
         uniform = replay.sample_transitions(n - len(moved), self.generator) if len(moved) < n else moved[:0]

@@ -242,6 +242,8 @@ class Learner:
             self.reward.refit(self.experience, self.generator)
         if self.practice.energy_share and self.replay.size:
             self.batches.energies.fit(self.replay)
+        if self.practice.reached and self.replay.size:
+            self.batches.reached.fit(self.replay)
         # A dataset's scales hold for good: networks that were trained on it would see everything moved when practice begins.
         source = self.replay if self.offline is None else self.offline
         rows = source.sample_rows(affordable(min(source.size, 10_000), self.representation.latent_dim), self.generator)

@@ -19,6 +19,7 @@ from gcrl.settings import Settings
 from goal_samplers.api import GoalSampler
 from goal_samplers.goal_space import GoalSpace
 from goal_samplers.planners.api import SubgoalPlanner
+from goal_samplers.planners.direct import Direct
 from representations.api import Representation
 
 
@@ -74,12 +75,32 @@ def build_reward(settings: Settings, env: TaskEnv, policy: Policy, sampler: Goal
     space, given = policy.goal_space, {"env": env, "env_id": settings.env_id, "representation": policy.representation}
     reward: Reward = build(settings.reward, Reward, "reward", goal_space=space, **given)
     reward.check(sampler)
+    require_pieces(settings, env, policy, reward)
     if space.dim != space.latent_dim and not getattr(reward, "any_goal_space", False):
         raise UserError(
             f"reward {type(reward).__name__} takes a goal for one place, and goals are {type(space).__name__} here; "
             "expected reward=goal_density, or goal_space=latent"
         )
     return reward
+
+
+def require_pieces(settings: Settings, env: TaskEnv, policy: Policy, reward: Reward) -> None:
+    """Raise `UserError` where planned episodes cannot be stored piece by piece (``practice.by_subgoal``)."""
+    if not settings.practice.by_subgoal:
+        return
+    if isinstance(policy.planner, Direct) or not settings.practice.planned:
+        found = "practice.planned=false" if not settings.practice.planned else "planner=none"
+        raise UserError(f"practice.by_subgoal=true cuts episodes at a planner's subgoals; expected planner=ptp or another, got {found}")
+    if env.capabilities.images and not hasattr(policy.representation, "decode"):
+        name = type(policy.representation).__name__
+        raise UserError(
+            f"practice.by_subgoal=true needs pictures of subgoals, and {name} draws none; expected a representation with a decoder"
+        )
+    if "achieved_goal" in reward.needs:
+        raise UserError(
+            f"practice.by_subgoal=true: reward {type(reward).__name__} needs the state of goals, and nobody knows that of a subgoal; "
+            "expected a reward on latents, such as reward=sparse reward.on=latent"
+        )
 
 
 def build_relabel(given: Mapping[str, float], name: str = "relabel") -> Relabel:

@@ -74,6 +74,14 @@ def check_schedule(settings: Settings, env: TaskEnv) -> None:
         raise UserError(f"practice.energy_share={settings.practice.energy_share}; expected a share between 0 and 1")
     if not 0 <= settings.practice.go_explore <= 1:
         raise UserError(f"practice.go_explore={settings.practice.go_explore}; expected a share between 0 and 1")
+    if practice.by_subgoal and practice.go_explore:
+        raise UserError(
+            f"practice.by_subgoal=true with practice.go_explore={practice.go_explore}, whose random steps are toward no subgoal; expected one"
+        )
+    if not 0 <= practice.reached < float("inf"):
+        raise UserError(f"practice.reached={practice.reached}; expected a latent distance, or 0 for all episodes")
+    if practice.reached and practice.energy_share:
+        raise UserError(f"practice.reached={practice.reached} with practice.energy_share={practice.energy_share}; expected one of the two")
     if not 0 <= settings.offline_share <= 1:
         raise UserError(f"offline_share={settings.offline_share}; expected a share between 0 and 1")
     if settings.dataset and not settings.offline_updates and not settings.offline_share and not practice.demo_resets:

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gcrl.aims import Aims, decoder
 from gcrl.behaviours import GoExplore
 from gcrl.episodes import Episodes
 from gcrl.evaluation import TEST_SEED, Aborted, Evaluation, evaluate
 from gcrl.parts import build_env, build_goal_sampler, build_policy
+from gcrl.pieces import by_subgoal
 from gcrl.policy import Policy
 from gcrl.request import EvaluationOrder, Request
 from gcrl.rollout import Act, Begin, RandomActions, rollout
@@ -63,14 +65,19 @@ class World:
             if request.states is not None:
                 for env, state in zip(self.envs, request.states, strict=True):
                     env.set_state(state)
-            act = explorer = self.explorer(request.explore)
+            explorer = self.explorer(request.explore)
+            act: Act = explorer
             if request.explore == "policy" and self.settings.practice.go_explore:
                 act = self.go_explore(act, request.goals)
+            elif isinstance(explorer, Subgoals) and self.settings.practice.by_subgoal:
+                act = Aims(explorer, len(request.goals), self.envs[0].horizon)
             keep = lambda episode: bool(request.keep[episode])  # noqa: E731
             goals, begin = self.into_scenes(request.goals, request.seeds)
             episodes = rollout(self.envs, act, goals, request.seeds, keep, stop_on_abort=stop, begin=begin)
             aborted = episodes.aborted
             plans = explorer.quality.figures() if isinstance(explorer, Subgoals) else {}
+            if isinstance(act, Aims):
+                episodes = by_subgoal(episodes, act.goals[: len(episodes)], decoder(self.policy))
             episodes.epoch, episodes.provenance = request.epoch, "practice" if request.explore == "policy" else "random"
             if self.settings.practice.reset_every != 1 and self.envs[0].capabilities.state:
                 states = [env.get_state() for env in self.envs]  # before evaluations, which move everything

@@ -264,8 +264,8 @@ def test_aims_of_later_waves_belong_to_their_episodes() -> None:
         for step in range(2):
             aims({"achieved_goal": np.zeros((2, 3), np.float32)}, np.full((2, 3), wave, np.float32), [], step)
             aims.subgoals.at[:] = 1  # the goal itself from now on
-    assert np.array_equal(aims.latents[:, 0], np.full((3, 3), 0.5))
-    assert np.array_equal(aims.latents[:, 1, 0], [0, 0, 1])
+    assert np.array_equal(aims.goals[:, 0], np.full((3, 3), 0.5))
+    assert np.array_equal(aims.goals[:, 1, 0], [0, 0, 1])
     assert aims.pictures() is None  # no decoder
 
 

@@ -25,6 +25,18 @@ REPLANNED = {
     "mppi, no doubt": [*MPPI, "planner.doubt_weight=0"],
     "2 subgoals": ["planner.subgoals=2"],
 }
+SKILLS = (
+    *("env=drawer_pick_push", "env.image_size=0", "policy=noisy-play", "noise=0.1", "random_share=0.05", "play_goals=8"),
+    *("episodes=4800", "seed=101"),
+)
+# What a planned policy practises: pieces toward its subgoals, of which those that came to them are cloned.
+AVERAGED = ["agent.average=0.999", "planner.candidates=2048", "planner.iterations=15", "planner.refit_steps=0", "practice.film_goals=0"]
+PRACTISED = [
+    *AVERAGED,
+    *("agent.exploration=0.2", "practice.by_subgoal=true", "practice.reached=0.03"),
+    *("reward=sparse", "reward.on=latent", "reward.epsilon=0.03", "offline_share=0.75"),
+    *("practice.epochs=5", "practice.episodes_per_epoch=48", "practice.updates_per_epoch=2000"),
+]
 
 OFFLINE: dict[str, Experiment] = {
     "demos": Experiment(
@@ -106,11 +118,18 @@ OFFLINE: dict[str, Experiment] = {
         {"planned": []},
         figures=("success_rate", "by_task:task_a", "by_task:task_b", "by_task:task_c", "worst_distance_m"),
         pairs=[("planned", arm, figure) for figure in ("success_rate", "by_task:task_c") for arm in REPLANNED],
-        data=(
-            *("env=drawer_pick_push", "env.image_size=0", "policy=noisy-play", "noise=0.1", "random_share=0.05", "play_goals=8"),
-            *("episodes=4800", "seed=101"),
-        ),
+        data=SKILLS,
         replanned={arm: ("planned", planner) for arm, planner in REPLANNED.items()},
+    ),
+    "ptp_practice": Experiment(
+        "ptp_drawer",
+        "The long tasks of ptp_drawer, the policy one of averaged weights, practised for 240 episodes by the subgoals that it plans: what "
+        "came to its subgoal is cloned. Success rises by practice.",
+        {"practised": PRACTISED, "as many updates offline": [*AVERAGED, "offline_updates=50000", "practice.updates_per_epoch=2000"]},
+        figures=("offline:success_rate", "success_rate", "online_change", "by_task:task_a", "by_task:task_b", "by_task:task_c"),
+        pairs=[("practised", arm, "success_rate") for arm in ("flat", "as many updates offline")],
+        data=SKILLS,
+        replanned={"flat": ("practised", ["planner=none"])},
     ),
     "ogbench_pointmaze": Experiment(
         "ogbench_pointmaze",

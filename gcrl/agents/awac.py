@@ -47,6 +47,7 @@ class AWAC(GaussianAgent, Ensemble):
         inverse_temperature: float = 3.0,
         layer_norm: bool = False,
         reward_range: Sequence[float] | None = None,
+        exploration: float = 1.0,
         bc_weight: float = 0.0,
         q_filter: bool = True,
     ) -> None:
@@ -64,6 +65,7 @@ class AWAC(GaussianAgent, Ensemble):
             tau=tau,
             critics=critics,
             inverse_temperature=inverse_temperature,
+            exploration=exploration,
         )
         self.inverse_temperature = inverse_temperature
         self.bounds = value_range(self.name, reward_range, discount)

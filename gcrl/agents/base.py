@@ -169,12 +169,19 @@ class Ensemble(Valued):
 
 
 class GaussianAgent(GoalAgent):
-    """An agent that acts by a Gaussian policy on a bounded Box: samples of it to explore, else its mode."""
+    """An agent that acts by a Gaussian policy on a bounded Box: samples of it to explore, else its mode.
+
+    exploration: what samples' deviations are multiplied by. A policy that clones several ways of doing a thing takes them for noise,
+    and samples of all of it may do none.
+    """
 
     actor: Gaussian
 
-    def __init__(self, input_dim: int, goal_dim: int, action_space: spaces.Space[Any], *, device: str, **shared: Any) -> None:
-        super().__init__(input_dim, goal_dim, device=device, **shared)
+    def __init__(
+        self, input_dim: int, goal_dim: int, action_space: spaces.Space[Any], *, device: str, exploration: float = 1.0, **shared: Any
+    ) -> None:
+        super().__init__(input_dim, goal_dim, device=device, exploration=exploration, **shared)
+        self.exploration = exploration
         self.range = ActionRange(action_space, self.name, device)
 
     def act(self, inputs: Floats, goals: Floats, explore: Sequence[np.random.Generator] | None = None) -> Floats:
@@ -183,10 +190,15 @@ class GaussianAgent(GoalAgent):
             return self.range.from_unit(in_chunks(self._mode, inputs, goals, ACT_ROWS, self.device))
         mean, log_std = np.split(in_chunks(self._moments, inputs, goals, ACT_ROWS, self.device), 2, axis=-1)
         noise = np.stack([generator.standard_normal(self.range.dim, dtype=np.float32) for generator in explore])
-        return self.range.from_unit(self.actor.squash(mean + np.exp(log_std) * noise))
+        return self.range.from_unit(self.gaussian.squash(mean + np.float32(self.exploration) * np.exp(log_std) * noise))
+
+    @property
+    def gaussian(self) -> Gaussian:
+        """The policy that acts."""
+        return self.actor
 
     def _moments(self, inputs: Tensor, goals: Tensor) -> Tensor:
-        return torch.cat(self.actor(self.rows(inputs, goals)), -1)
+        return torch.cat(self.gaussian(self.rows(inputs, goals)), -1)
 
     def _mode(self, inputs: Tensor, goals: Tensor) -> Tensor:
-        return self.actor.mode(self.rows(inputs, goals))
+        return self.gaussian.mode(self.rows(inputs, goals))

@@ -11,13 +11,17 @@ from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import GaussianAgent
 from gcrl.agents.losses import clone_loss, finite_check
 from gcrl.agents.networks import OfflineActor
+from gcrl.agents.targets import Polyak, frozen_copy
 from representations.adam import Adam
 
 
 class GCBC(GaussianAgent):
     """Imitates what was done on the way to goals that were then reached: relabelled goals should come from the same episode.
 
-    Rewards play no part. hidden: widths of the layers. Raises `UserError` for an action space that is not a bounded Box and for
+    Rewards play no part. hidden: widths of the layers.
+    exploration: as in `GaussianAgent`. average: how much of the weights that act is kept at an update, the rest being those that learn: a
+    policy of averaged weights is better at one skill and worse at another by less from one moment of its training to the next (Polyak &
+    Juditsky 1992); 0: those that learn act. Raises `UserError` for an action space that is not a bounded Box and for
     hyperparameters out of range.
     """
 
@@ -36,10 +40,23 @@ class GCBC(GaussianAgent):
         hidden: Sequence[int] = (256, 256),
         batch_size: int = 256,
         lr: float = 3e-4,
+        exploration: float = 1.0,
+        average: float = 0.0,
     ) -> None:
-        super().__init__(input_dim, goal_dim, action_space, seed=seed, device=device, hidden=hidden, batch_size=batch_size, lr=lr)
+        shared: dict[str, Any] = {"seed": seed, "device": device, "hidden": hidden, "batch_size": batch_size, "lr": lr}
+        super().__init__(input_dim, goal_dim, action_space, exploration=exploration, average=average, **shared)
         self.actor = OfflineActor(self.dim, self.range.dim, self.hidden, self.weights).to(device)
-        self.assemble({"actor": Adam(lr, self.actor)}, actor=self.actor)
+        self.averaged = frozen_copy(self.actor) if average else None
+        self.slow = Polyak(1 - average, *([(self.averaged, self.actor)] if self.averaged else []))
+        averaged = {"averaged": self.averaged} if self.averaged else {}
+        self.assemble({"actor": Adam(lr, self.actor)}, actor=self.actor, **averaged)
+
+    @property
+    def gaussian(self) -> OfflineActor:
+        return self.averaged or self.actor
+
+    def acting(self) -> OfflineActor:
+        return self.gaussian
 
     def update(self, batch: Batch) -> Metrics:
         """Take one gradient step; metrics are 0-d tensors, ``finite`` is the loss."""
@@ -47,5 +64,7 @@ class GCBC(GaussianAgent):
         rows = self.normalizer(batch.inputs, goals)
         loss, metrics = clone_loss(self.actor.log_prob(rows, self.range.to_unit(batch.actions)))
         self.learner.step("actor", loss)
+        if self.averaged:
+            self.slow.step()
         self.learner.updates += 1
         return {**metrics, "finite": finite_check(metrics)}

@@ -50,6 +50,7 @@ class IQL(GaussianAgent, Ensemble):
         clone_weight: float = 0.3,
         layer_norm: bool = False,
         reward_range: Sequence[float] | None = None,
+        exploration: float = 1.0,
     ) -> None:
         super().__init__(
             input_dim,
@@ -65,6 +66,7 @@ class IQL(GaussianAgent, Ensemble):
             tau=tau,
             critics=critics,
             expectile=expectile,
+            exploration=exploration,
         )
         self.expectile = expectile
         self.improve = Improvement(self.name, improvement, inverse_temperature, clone_weight)

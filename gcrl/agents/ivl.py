@@ -44,6 +44,7 @@ class IVL(GaussianAgent, Ensemble):
         inverse_temperature: float = 10.0,
         layer_norm: bool = False,
         reward_range: Sequence[float] | None = None,
+        exploration: float = 1.0,
     ) -> None:
         super().__init__(
             input_dim,
@@ -58,6 +59,7 @@ class IVL(GaussianAgent, Ensemble):
             tau=tau,
             expectile=expectile,
             inverse_temperature=inverse_temperature,
+            exploration=exploration,
         )
         self.expectile, self.inverse_temperature = expectile, inverse_temperature
         self.bounds = value_range(self.name, reward_range, discount)
