@@ -76,7 +76,8 @@ def check_schedule(settings: Settings, env: TaskEnv) -> None:
         raise UserError(f"practice.go_explore={settings.practice.go_explore}; expected a share between 0 and 1")
     if practice.by_subgoal and practice.go_explore:
         raise UserError(
-            f"practice.by_subgoal=true with practice.go_explore={practice.go_explore}, whose random steps are toward no subgoal; expected one"
+            f"practice.by_subgoal=true with practice.go_explore={practice.go_explore}, whose random steps are toward no subgoal; "
+            "expected one of the two"
         )
     if not 0 <= practice.reached < float("inf"):
         raise UserError(f"practice.reached={practice.reached}; expected a latent distance, or 0 for all episodes")

@@ -246,6 +246,38 @@ def test_polyak_moves_the_target_by_its_fraction() -> None:
         torch.testing.assert_close(now, 0.75 * old + 0.25 * goal)
 
 
+def test_averaged_weights_act_and_go_on_from_a_checkpoint() -> None:
+    """After each update the weights that act are nine tenths of what they were and a tenth of those that learn; only they act."""
+    agent, other = small("gcbc", average=0.9), small("gcbc", average=0.9, seed=5)
+    assert agent.averaged is not None
+    rng = np.random.default_rng(0)
+    expected = [weight.detach().clone() for weight in agent.actor.parameters()]
+    for _ in range(3):
+        agent.update(batch_of("gcbc", rng))
+        expected = [0.9 * slow + 0.1 * fast.detach() for slow, fast in zip(expected, agent.actor.parameters())]
+    for slow, wanted in zip(agent.averaged.parameters(), expected):
+        torch.testing.assert_close(slow, wanted)
+    rows = rng.normal(size=(4, 3)).astype(np.float32), rng.normal(size=(4, 2)).astype(np.float32)
+    before = agent.act(*rows, None)
+    other.load_state_dict(agent.state_dict())
+    assert np.array_equal(other.act(*rows, None), before)
+    with torch.no_grad():
+        next(agent.actor.parameters()).zero_()
+    assert np.array_equal(agent.act(*rows, None), before)
+    other.update(batch_of("gcbc", rng))
+    assert not np.array_equal(other.act(*rows, None), before)
+
+
+@pytest.mark.parametrize("kind", ["gcbc", "awac", "iql", "ivl"])
+def test_exploration_is_a_share_of_the_learnt_deviation(kind: str) -> None:
+    rows = [np.random.default_rng(seed).normal(size=(64, width)).astype(np.float32) for seed, width in ((0, 3), (1, goals_of(kind)))]
+    mode = small(kind).act(*rows, None)
+    away = {share: small(kind, exploration=share).act(*rows, generators(64)) - mode for share in (0.0, 0.01, 0.02)}
+    np.testing.assert_allclose(away[0.0], 0, atol=1e-6)
+    assert np.abs(away[0.02]).max() > 1e-3
+    np.testing.assert_allclose(2 * away[0.01], away[0.02], atol=2e-3)
+
+
 def test_inputs_are_standardised_and_clipped() -> None:
     agent = small("sac")
     agent.set_normalizer(np.float32([10, 0, 0]), np.float32([2, 1, 0]), np.zeros(2, np.float32), np.ones(2, np.float32))
