@@ -95,6 +95,7 @@ class PTP:
         self._sizes = {"candidates": candidates, "iterations": iterations}
         kind = "mppi" if self._meet else method
         self._search = partial(search, codes=codes, method=kind, temperature=temperature, candidates=candidates, iterations=iterations)
+        self._refits = refit_steps > 0
         fitted: dict[str, Any] = {"seed": seed, "refit_steps": refit_steps, "batch_size": batch_size, "lr": lr}
         sizes: dict[str, Any] = {"codes": codes, "hidden": hidden, "unroll": unroll, "kl_weight": kl_weight, "first_steps": first_steps}
         models = partial(Affordances, goal_space.latent_dim, scales, **fitted, **sizes)
@@ -109,7 +110,9 @@ class PTP:
 
     def fit(self, context: GoalContext) -> dict[str, float]:
         """Fit the affordance models, and what else there is, to the stored episodes; metrics as of `Affordances.fit`, those of what else
-        there is behind ``backward_`` and ``doubt_``."""
+        there is behind ``backward_`` and ``doubt_``. With ``refit_steps`` of 0 nothing changes after the first fit."""
+        if self.affordances.scale is not None and not self._refits:
+            return {}
         metrics = self.affordances.fit(context)
         for name, part in self._parts.items():
             if part is not self.affordances:
