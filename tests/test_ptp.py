@@ -127,6 +127,20 @@ def test_the_way_counts_where_it_is_told_to() -> None:
     assert np.allclose(weighed - free, 0.1 * np.array([[1, 2], [10**0.5, 2 * 10**0.5]]))
 
 
+@pytest.mark.parametrize("refit_steps", [0, 3])
+def test_a_planner_told_not_to_refit_plans_as_before_whatever_is_practised(refit_steps: int) -> None:
+    """Later episodes lie elsewhere and are five times as wide, which a scale of their own would show."""
+    made = planner(refit_steps=refit_steps, first_steps=50, doubt_weight=0.1, doubt_steps=20, iterations=2)
+    first, later = crossroads(), crossroads(50)
+    later.experience.columns["latent"] = 5 * later.experience.columns["latent"] + 3  # type: ignore[attr-defined]
+    made.fit(first)
+    context, goals = PlanContext(np.zeros((1, 2), np.float32)), np.array([[0.4, 0]], np.float32)
+    before = made.plan(context, goals)
+    made.fit(later)
+    after = made.plan(context, goals)
+    assert (before.shape == after.shape and np.array_equal(before, after)) == (refit_steps == 0)
+
+
 def test_it_keeps_the_contract_of_planners() -> None:
     make = lambda space: PTP(space, ReachByValue(), **(SMALL | {"first_steps": 20, "candidates": 32, "iterations": 2}))  # noqa: E731
     assert [problem for check in run_checks(make) for problem in check.problems] == []
