@@ -86,7 +86,7 @@ def build_reward(settings: Settings, env: TaskEnv, policy: Policy, sampler: Goal
 
 def require_pieces(settings: Settings, env: TaskEnv, policy: Policy, reward: Reward) -> None:
     """Raise `UserError` where planned episodes cannot be stored piece by piece (``practice.by_subgoal``)."""
-    if not settings.practice.by_subgoal:
+    if not settings.practice.by_subgoal or not settings.practice.epochs:
         return
     if isinstance(policy.planner, Direct) or not settings.practice.planned:
         found = "practice.planned=false" if not settings.practice.planned else "planner=none"

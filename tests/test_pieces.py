@@ -69,8 +69,9 @@ def test_what_is_drawn_is_of_episodes_that_ended_at_their_goal(drawn):
     store = replay(1000, pictures=False)
     for number, (length, how) in enumerate(drawn):
         one = episodes(number, [length], pictures=False)
+        aside = np.array([0.3, 0, 0])
         end = 2 * one.observations["achieved_goal"][0, length]
-        one.goals[0] = {"there": end, "near": [*end, 0.3, 0, 0], "far": [*end, 0.6, 0, 0], "none": np.full(3, np.nan)}[how]
+        one.goals[0] = {"there": end, "near": end + aside, "far": end + 2 * aside, "none": np.full(3, np.nan)}[how]
         store.add(one)
     store.reencode(Doubling(), goals=False)
     reached = Reached(0.5)
