@@ -31,7 +31,8 @@ class Subgoals:
     """Acts by `policy` toward what its planner puts between the episodes and their goals.
 
     A subgoal is left for the next one where its latent is within the planner's ``reach`` and was for ``dwell`` steps before, or after
-    ``patience`` steps, when a new plan may be made too; the goal itself is left for a new plan alone. explore: with the agent's
+    ``patience`` steps, when a new plan may be made too; the goal itself is left for a new plan alone. A planner that says ``rest`` has an
+    episode do nothing (actions of zeros) once it was as long at the goal itself, for as long as it stays there. explore: with the agent's
     exploration, as in practice.
     """
 
@@ -39,6 +40,7 @@ class Subgoals:
         self.policy, self.explore = policy, explore
         self.plans = np.zeros((0, 1, policy.goal_space.dim), np.float32)
         self.at = self.since = self.held = np.zeros(0, np.int64)  # which subgoal it is, since how many steps, and for how many within reach
+        self.arrived = np.zeros(0, np.int64)  # steps in a row within reach of the goal itself
         self.quality = PlanQuality()
 
     def __call__(
@@ -46,10 +48,18 @@ class Subgoals:
     ) -> NDArray[Any]:
         if step == 0:
             self.plans = self.plan(self.policy.encode(observations), goals)
-            self.at = self.since = self.held = np.zeros(len(goals), np.int64)
-        elif self.plans.shape[1] > 1 or self.policy.planner.patience:
+            self.at = self.since = self.held = self.arrived = np.zeros(len(goals), np.int64)
+        elif self.plans.shape[1] > 1 or self.policy.planner.patience or self.rests:
             self.move_on(self.policy.encode(observations), goals)
-        return self.policy.act(observations, self.aims, generators if self.explore else None)
+        actions = self.policy.act(observations, self.aims, generators if self.explore else None)
+        if self.rests:
+            actions = np.where((self.arrived > getattr(self.policy.planner, "dwell", 0))[:, None], np.zeros_like(actions), actions)
+        return actions
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is done any more at the goal."""
+        return bool(getattr(self.policy.planner, "rest", False))
 
     @property
     def aims(self) -> NDArray[np.float32]:
@@ -63,6 +73,7 @@ class Subgoals:
         wanted, last = self.plans[rows, self.at], self.at == self.plans.shape[1] - 1
         there = self.distance(latents, wanted) <= planner.reach
         self.held = np.where(there, self.held + 1, 0)
+        self.arrived = np.where(there & (wanted == goals).all(axis=1), self.arrived + 1, 0)
         late = ~there & (planner.patience > 0) & (self.since >= planner.patience)
         moved = ((self.held > getattr(planner, "dwell", 0)) | late) & ~last
         self.at, self.since, self.held = self.at + moved, np.where(moved | late, 0, self.since), np.where(moved, 0, self.held)

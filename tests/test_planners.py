@@ -176,6 +176,23 @@ def test_a_subgoal_is_dwelt_on_as_long_as_the_planner_says(dwell: int) -> None:
     assert (later[-1] == [[0, -3], [1, 0]]).all()
 
 
+@pytest.mark.parametrize("rest", [False, True])
+def test_nothing_is_done_once_the_goal_was_there_for_as_long_as_the_planner_dwells(rest: bool) -> None:
+    """Of two episodes one stands at its goal from the second step on, and is pushed away for a step later; the other never gets there."""
+    planner = Corner(corner=(0.1, 0.1))
+    planner.dwell, planner.rest = 2, rest
+    space = envs.make("gcrl/Corridor-v0").observation_space
+    policy = Policy(Identity(space), Straight(), ("latent",), planner=planner)  # type: ignore[arg-type]
+    act, goals = Subgoals(policy), np.array([[3, 0], [0, 3]], np.float32)
+    near, corner, off = [2.9, 0], [0, 0], [2, 0]
+    places = [corner, corner, corner, corner, near, near, near, near, off, near, near, near]
+    idle = [
+        (act({"achieved_goal": np.array([place, off], np.float32)}, goals, [], step) == 0).all(axis=1) for step, place in enumerate(places)
+    ]
+    assert np.flatnonzero(np.array(idle)[:, 0]).tolist() == ([6, 7, 11] if rest else [])
+    assert not np.array(idle)[:, 1].any()
+
+
 @pytest.mark.parametrize(("replan", "asked"), [(False, 1), (True, 4)])
 def test_a_subgoal_that_cannot_be_reached_is_given_up_or_planned_anew(replan: bool, asked: int) -> None:
     planner = Corner(patience=3, corner=(50, 50))

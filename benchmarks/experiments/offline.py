@@ -122,12 +122,12 @@ OFFLINE: dict[str, Experiment] = {
     "ptp_practice": Experiment(
         "ptp_drawer",
         "The long tasks of ptp_drawer, the policy one of averaged weights, practised for 240 episodes by the subgoals that it plans: what "
-        "came to its subgoal is cloned. Success rises by practice.",
+        "came to its subgoal is cloned. Success rises by practice. The same runs, doing nothing any more at the goal.",
         {"practised": ["practice.epochs=5", UNFILMED], "as many updates offline": ["offline_updates=50000", UNFILMED]},
         figures=("offline:success_rate", "success_rate", "online_change", "by_task:task_a", "by_task:task_b", "by_task:task_c"),
-        pairs=[("practised", arm, "success_rate") for arm in ("flat", "as many updates offline")],
+        pairs=[("practised", arm, "success_rate") for arm in ("flat", "as many updates offline", "at rest")],
         data=SKILLS,
-        replanned={"flat": ("practised", ["planner=none"])},
+        replanned={"flat": ("practised", ["planner=none"]), "at rest": ("practised", ["planner.rest=true"])},
     ),
     "ogbench_pointmaze": Experiment(
         "ogbench_pointmaze",

@@ -38,8 +38,8 @@ class PTP:
     grows the coarsest plans from both ends (`goal_samplers.planners.meet`, not in the paper), for goals to which no way comes nearer at
     once. codes, hidden, unroll, kl_weight, first_steps, refit_steps, batch_size, lr: of `Affordances`.
     doubt_weight: latent units per nat of doubt that a piece is one which the data show (`goal_samplers.planners.doubt`); 0: none.
-    reach, dwell, patience, replan: as in `SubgoalPlanner`. Source: PTP (Fang, Yin, Nair & Levine 2022). Raises `UserError` for arguments
-    out of range.
+    reach, dwell, rest, patience, replan: as in `SubgoalPlanner`. Source: PTP (Fang, Yin, Nair & Levine 2022). Raises `UserError` for
+    arguments out of range.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class PTP:
         doubt_steps: int = 15000,
         reach: float = 0.5,
         dwell: int = 0,
+        rest: bool = False,
         patience: int = 30,
         replan: bool = True,
     ) -> None:
@@ -88,7 +89,7 @@ class PTP:
         for name, number in (("temperature", temperature), ("lr", lr), ("reach", reach)):
             if not 0 < number < float("inf"):
                 raise UserError(f"PTP: {name} = {number}; expected a positive number")
-        self.reach, self.dwell, self.patience, self.replan = reach, dwell, patience, replan
+        self.reach, self.dwell, self.rest, self.patience, self.replan = reach, dwell, rest, patience, replan
         self.plans_by_value = getattr(cost, "by_value", True)
         self._space, self._cost, self._seed, self._steps = goal_space, cost, seed, subgoals // halvings
         self._meet, self._doubt_weight = method == MEET, doubt_weight
