@@ -125,7 +125,11 @@ OFFLINE: dict[str, Experiment] = {
         "came to its subgoal is cloned. Success rises by practice. The same runs, doing nothing any more at the goal.",
         {"practised": ["practice.epochs=5", UNFILMED], "as many updates offline": ["offline_updates=50000", UNFILMED]},
         figures=("offline:success_rate", "success_rate", "online_change", "by_task:task_a", "by_task:task_b", "by_task:task_c"),
-        pairs=[("practised", arm, "success_rate") for arm in ("flat", "as many updates offline", "at rest")],
+        pairs=[
+            ("practised", "flat", "success_rate"),
+            ("practised", "as many updates offline", "success_rate"),
+            ("at rest", "practised", "success_rate"),
+        ],
         data=SKILLS,
         replanned={"flat": ("practised", ["planner=none"]), "at rest": ("practised", ["planner.rest=true"])},
     ),
