@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gcrl.replay import Replay
+from gcrl.ring import expand
 
 
 class Reached:
@@ -22,12 +23,10 @@ class Reached:
     def fit(self, replay: Replay) -> None:
         """Take over the stored episodes and goals as they are encoded now."""
         starts, lengths = replay.episodes()
-        goals = replay.rollout_goals(starts).params[:, : replay.goal_space.latent_dim] if len(starts) else np.zeros((0, 1))
+        goals = replay.rollout_goals(starts).params[:, : replay.goal_space.latent_dim]
         ends = replay.read("latent", starts + lengths)
         worked = np.linalg.norm(ends - goals, axis=1) <= self.distance  # never where there was no goal (NaN)
-        self._rows = np.concatenate(
-            [start + np.arange(length) for start, length in zip(starts[worked], lengths[worked])] or [self._rows[:0]]
-        )
+        self._rows = expand(starts[worked], lengths[worked] - 1)
 
     def draw(self, n: int, generator: np.random.Generator) -> NDArray[np.int64]:
         """Return (n,) rows that have a successor, uniform over the steps of those episodes; none where no episode worked."""
