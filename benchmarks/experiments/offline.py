@@ -31,7 +31,8 @@ SKILLS = (
 )
 # As ptp_drawer was when its table was made.
 PLAIN = [
-    *("agent.average=0", "agent.exploration=1", "planner.candidates=8192", "planner.iterations=25", XX("practice.updates_per_epoch=10000", "reward=environment"),
+    *("agent.average=0", "agent.exploration=1", "planner.candidates=8192", "planner.iterations=25", "planner.refit_steps=300"),
+    *("planner.rest=false", "practice.updates_per_epoch=10000", "reward=environment"),
 ]
 UNFILMED = "practice.film_goals=0"
 
