@@ -110,7 +110,8 @@ class Learner:
             commanded = lambda n, generator: as_goals(self.env, self.representation, self.env.sample_goals(n, generator))  # noqa: E731
         value, spread = (self.of_rows(getattr(self.agent, name, None)) for name in ("value", "value_spread"))
         parts = (self.experience, self.representation, self.generator, commanded, value, epoch, spread, self.reached)
-        return GoalContext(*parts, self.examples, self.policy.goal_space)
+        aims = (lambda rows: self.replay.rollout_goals(rows).params) if self.replay.size else None
+        return GoalContext(*parts, self.examples, self.policy.goal_space, aims)
 
     def _read_examples(self) -> dict[str, str]:
         """Read the files of goals that parts name; return {file: digest}. Raises `UserError` for one that does not serve."""

@@ -47,6 +47,7 @@ class GoalContext:
     reached: share of the goals practised last whose episode ended at them, by the environment's test; NaN where that is not known.
     examples: `file, split -> Goals`, the goals of a file of ``gcrl goals``, whose params are latents; None where none can be read.
     goal_space: what goals are; None stands for latents. Latents (n, d) serve as goals in any: they become its `points`.
+    aims: `rows (n,) of experience -> (n, k)`, the goals that the episodes of these rows were after; None before anything was practised.
     """
 
     experience: Experience
@@ -59,6 +60,7 @@ class GoalContext:
     reached: float = float("nan")
     examples: Callable[[str, str], Goals] | None = None
     goal_space: GoalSpace | None = None
+    aims: Callable[[Rows], Floats] | None = None
 
 
 @runtime_checkable

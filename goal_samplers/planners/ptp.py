@@ -17,15 +17,16 @@ from goal_samplers.api import GoalContext
 from goal_samplers.goal_space import GoalSpace
 from goal_samplers.planners.affordance import Affordances
 from goal_samplers.planners.api import PlanContext
+from goal_samplers.planners.attempts import Attempts
 from goal_samplers.planners.costs import Cost
 from goal_samplers.planners.doubt import Doubt
 from goal_samplers.planners.meet import met
 from goal_samplers.planners.search import METHODS, search
-from goal_samplers.planners.ways import Ways
+from goal_samplers.planners.ways import Ways, Weighted
 from representations.api import Floats
 from representations.state import entry
 
-MEET = "meet"
+MEET, ATTEMPTS = "meet", "attempts"
 
 
 class PTP:
@@ -38,6 +39,8 @@ class PTP:
     grows the coarsest plans from both ends (`goal_samplers.planners.meet`, not in the paper), for goals to which no way comes nearer at
     once. codes, hidden, unroll, kl_weight, first_steps, refit_steps, batch_size, lr: of `Affordances`.
     doubt_weight: latent units per nat of doubt that a piece is one which the data show (`goal_samplers.planners.doubt`); 0: none.
+    attempt_weight: the same of doubt that an attempt at a piece of the finest scale comes to its end, by what practice came to
+    (`goal_samplers.planners.attempts`); it is learnt from every epoch's practice, whatever `refit_steps` says; 0: none.
     reach, dwell, rest, patience, replan: as in `SubgoalPlanner`. Source: PTP (Fang, Yin, Nair & Levine 2022). Raises `UserError` for
     arguments out of range.
     """
@@ -64,6 +67,9 @@ class PTP:
         doubt_weight: float = 0.0,
         doubt_hidden: int = 256,
         doubt_steps: int = 15000,
+        attempt_weight: float = 0.0,
+        attempt_hidden: int = 64,
+        attempt_steps: int = 1000,
         reach: float = 0.5,
         dwell: int = 0,
         rest: bool = False,
@@ -79,11 +85,13 @@ class PTP:
             raise unknown("PTP method", method, (*METHODS, MEET))
         counts = {"candidates": candidates, "iterations": iterations, "codes": codes, "hidden": hidden, "unroll": unroll}
         counts |= {"first_steps": first_steps, "batch_size": batch_size, "doubt_hidden": doubt_hidden, "doubt_steps": doubt_steps}
+        counts |= {"attempt_hidden": attempt_hidden, "attempt_steps": attempt_steps}
         for name, value in counts.items():
             if value < 1:
                 raise UserError(f"PTP: {name} = {value}; expected at least 1")
-        if not 0 <= doubt_weight < float("inf"):
-            raise UserError(f"PTP: doubt_weight = {doubt_weight}; expected a number of at least 0")
+        for name, weight in (("doubt_weight", doubt_weight), ("attempt_weight", attempt_weight)):
+            if not 0 <= weight < float("inf"):
+                raise UserError(f"PTP: {name} = {weight}; expected a number of at least 0")
         if dwell < 0:
             raise UserError(f"PTP: dwell = {dwell}; expected a number of steps, at least 0")
         for name, number in (("temperature", temperature), ("lr", lr), ("reach", reach)):
@@ -92,7 +100,7 @@ class PTP:
         self.reach, self.dwell, self.rest, self.patience, self.replan = reach, dwell, rest, patience, replan
         self.plans_by_value = getattr(cost, "by_value", True)
         self._space, self._cost, self._seed, self._steps = goal_space, cost, seed, subgoals // halvings
-        self._meet, self._doubt_weight = method == MEET, doubt_weight
+        self._meet, self._doubt_weight, self._attempt_weight = method == MEET, doubt_weight, attempt_weight
         self._sizes = {"candidates": candidates, "iterations": iterations}
         kind = "mppi" if self._meet else method
         self._search = partial(search, codes=codes, method=kind, temperature=temperature, candidates=candidates, iterations=iterations)
@@ -108,17 +116,20 @@ class PTP:
         if doubt_weight:
             self.doubt = Doubt(self.affordances, goal_space.latent_dim, hidden=doubt_hidden, first_steps=doubt_steps, **fitted)
             self._parts["doubt"] = self.doubt
+        self.attempts: Attempts | None = None
+        if attempt_weight:
+            tried: dict[str, Any] = {"seed": seed, "hidden": attempt_hidden, "steps": attempt_steps, "batch_size": batch_size, "lr": lr}
+            self.attempts = Attempts(self.affordances, goal_space.latent_dim, reach, patience, **tried)
+            self._parts[ATTEMPTS] = self.attempts
 
     def fit(self, context: GoalContext) -> dict[str, float]:
         """Fit the affordance models, and what else there is, to the stored episodes; metrics as of `Affordances.fit`, those of what else
-        there is behind ``backward_`` and ``doubt_``. With ``refit_steps`` of 0 nothing changes after the first fit."""
-        if self.affordances.scale is not None and not self._refits:
-            return {}
-        metrics = self.affordances.fit(context)
-        for name, part in self._parts.items():
-            if part is not self.affordances:
-                metrics |= {f"{name}_{what}": value for what, value in part.fit(context).items()}
-        return metrics
+        there is behind ``backward_``, ``doubt_`` and ``attempts_``. With ``refit_steps`` of 0 only attempts are learnt from after the first
+        fit."""
+        models = self.affordances.scale is None or self._refits
+        fitted = {name: part.fit(context) for name, part in self._parts.items() if models or name == ATTEMPTS}
+        own: dict[str, float] = fitted.pop("affordances", {})
+        return own | {f"{name}_{what}": value for name, metrics in fitted.items() for what, value in metrics.items()}
 
     def plan(self, context: PlanContext, goals: Floats) -> Floats:
         """Return (n, m, k) subgoals on the way to goals (n, k), and the goals; those alone before anything is fitted."""
@@ -166,7 +177,10 @@ class PTP:
     def _ways(self, level: int, context: PlanContext) -> Ways:
         value = context.value
         between = None if value is None else lambda latents, ends: value(latents, self._space.points(ends))
-        return Ways(self.affordances, level, self._cost, between, self.doubt, self._doubt_weight)
+        doubts: list[Weighted] = [(self._doubt_weight, partial(self.doubt.of, level))] if self.doubt else []
+        if self.attempts and level == len(self.affordances.scales) - 1:  # what is tried are pieces of the finest
+            doubts.append((self._attempt_weight, self.attempts.of))
+        return Ways(self.affordances, level, self._cost, between, doubts)
 
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self._parts.items()}

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from goal_samplers.planners.affordance import Affordances
 from goal_samplers.planners.costs import Cost, Value
-from goal_samplers.planners.doubt import Doubt
 from representations.api import Floats
+
+Weighted = tuple[float, Callable[[Tensor, Tensor], Tensor]]  # weight; standardised pairs (n, d), (n, d) -> (n,) nats
 
 
 class Ways:
-    """What codes make of latents by the models' scale number `level`, as `cost` judges it and, with a `doubt_weight`, `doubt`."""
+    """What codes make of latents by the models' scale number `level`, as `cost` judges it and what doubts there are of each piece."""
 
-    def __init__(
-        self, models: Affordances, level: int, cost: Cost, value: Value | None = None, doubt: Doubt | None = None, doubt_weight: float = 0.0
-    ) -> None:
-        self.models, self.level = models, level
-        self.cost, self._value, self._doubt, self._doubt_weight = cost, value, doubt, doubt_weight
+    def __init__(self, models: Affordances, level: int, cost: Cost, value: Value | None = None, doubts: Sequence[Weighted] = ()) -> None:
+        self.models, self.level, self.cost, self._value, self._doubts = models, level, cost, value, doubts
 
     def paths(self, starts: Floats, codes: Tensor) -> Floats:
         """Return (n·p, m + 1, d) from starts (n, d) by codes (n·p, m, c), p for each start."""
@@ -32,11 +32,12 @@ class Ways:
     def costs(self, paths: Floats, ends: Floats, codes: Tensor) -> Floats:
         """Return (n·p, m) what paths (n·p, m + 1, d) by codes (n·p, m, c) toward ends (n, d) cost that end with each of their m steps."""
         found = self.cost(paths, np.repeat(ends, len(paths) // len(ends), axis=0), codes.numpy(), self._value)
-        if self._doubt is None:
+        if not self._doubts:
             return found
         (n, points, width), z = paths.shape, self.models.standardised(paths.reshape(-1, paths.shape[2])).view(paths.shape)
-        doubts = self._doubt.of(self.level, z[:, :-1].reshape(-1, width), z[:, 1:].reshape(-1, width)).view(n, points - 1)
-        return np.asarray(found + self._doubt_weight * np.cumsum(doubts.numpy(), axis=1), np.float32)
+        here, later = z[:, :-1].reshape(-1, width), z[:, 1:].reshape(-1, width)
+        doubts = torch.stack([weight * doubt(here, later) for weight, doubt in self._doubts]).sum(0).view(n, points - 1)
+        return np.asarray(found + np.cumsum(doubts.numpy(), axis=1), np.float32)
 
     def least(self, starts: Floats, ends: Floats, codes: Tensor) -> Tensor:
         """Return (n·p,) what plans by codes (n·p, m, c) cost that end where that is least."""
