@@ -85,8 +85,15 @@ def build_reward(settings: Settings, env: TaskEnv, policy: Policy, sampler: Goal
 
 
 def require_pieces(settings: Settings, env: TaskEnv, policy: Policy, reward: Reward) -> None:
-    """Raise `UserError` where planned episodes cannot be stored piece by piece (``practice.by_subgoal``)."""
-    if not settings.practice.by_subgoal or not settings.practice.epochs:
+    """Raise `UserError` where planned episodes cannot be stored piece by piece (``practice.by_subgoal``), or must be and are not."""
+    if not settings.practice.epochs:
+        return
+    if not settings.practice.by_subgoal:
+        if getattr(policy.planner, "attempts", None) is not None:
+            raise UserError(
+                "planner.attempt_weight learns from attempts at subgoals, and practice would store whole episodes; "
+                "expected practice.by_subgoal=true, or planner.attempt_weight=0"
+            )
         return
     if isinstance(policy.planner, Direct) or not settings.practice.planned:
         found = "practice.planned=false" if not settings.practice.planned else "planner=none"

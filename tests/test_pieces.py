@@ -19,6 +19,7 @@ from gcrl.practice import Practice
 from gcrl.reached import Reached
 
 PLANNED = ["planner=shortest_path", "planner.landmarks=10", "planner.candidates=50", "planner.longest=1000", "planner.patience=2"]
+PTP = ["planner=ptp", "practice.inputs=[latent]"]
 PIECES = [*PLANNED, "practice.by_subgoal=true"]
 
 
@@ -131,6 +132,7 @@ def test_only_what_worked_is_learnt_from_and_everything_until_something_has(tmp_
         ([*DOOR, *PIECES, "practice.go_explore=0.5"], r"by_subgoal=true with practice\.go_explore=0\.5"),
         ([*DOOR, *PIECES, "reward=environment"], r"reward Environment needs the state of goals"),
         ([*DOOR, *PIECES, "representation=temporal"], r"needs pictures of subgoals, and \w+ draws none"),
+        ([*BITFLIP, *PTP, "planner.attempt_weight=1"], r"attempt_weight learns .*; expected practice\.by_subgoal=true, or"),
         ([*BITFLIP, "practice.reached=-1"], r"practice\.reached=-1.*; expected a latent distance"),
         ([*BITFLIP, "practice.reached=1", "practice.energy_share=0.5"], r"expected one of the two"),
     ],

@@ -110,6 +110,7 @@ def test_a_run_resumes_exactly_and_is_evaluated_without_what_it_learnt_for_it(tm
     small += ["planner.hidden=8", "planner.iterations=2"]
     small += ["planner.method=meet", "planner.doubt_weight=0.1", "planner.doubt_steps=3", "planner.doubt_hidden=8", "planner.candidates=8"]
     small += ["planner.attempt_weight=0.1", "planner.attempt_steps=3", "planner.attempt_hidden=8"]
+    small += ["practice.by_subgoal=true", "reward=sparse", "reward.on=latent", "reward.epsilon=0.1"]
     overrides = [*BITFLIP, "practice.inputs=[latent]", *small]
     whole, broken = (Practice(settings(overrides, tmp_path / name)) for name in ("whole", "broken"))
     finish_steps(whole)
@@ -118,6 +119,7 @@ def test_a_run_resumes_exactly_and_is_evaluated_without_what_it_learnt_for_it(tm
     broken.close()
     finish_steps(Practice(settings(overrides, tmp_path / "broken"), resume=True))
     assert differences(outcome(tmp_path / "whole"), outcome(tmp_path / "broken")) == []
+    assert load(tmp_path / "whole").policy.planner.attempts.network is not None
     changed = ["planner.method=mppi", "planner.doubt_weight=0", "planner.attempt_weight=0"]
     assert evaluate_run(tmp_path / "whole", planner=changed)["planner"] == changed
     plain = [text for text in overrides if not text.startswith(("planner.method", "planner.doubt", "planner.attempt"))]

@@ -31,7 +31,8 @@ class SubgoalPlanner(Protocol):
     given up; 0: never. replan: whether a subgoal that was given up leads to a new plan, from where the episode stands then.
     Optional, found by ``hasattr``: ``dwell``, for how many steps more a subgoal is aimed at once it is within reach, 0 where there is none;
     ``rest``, whether nothing is done any more (actions of zeros) once the goal itself was within reach for as long;
-    ``fit(context: GoalContext) -> metrics``, once an epoch on the learner's side, and
+    ``fit(context: GoalContext) -> metrics``, once an epoch on the learner's side, and ``attempts``, not None where it takes every practised
+    episode for an attempt at one subgoal (``practice.by_subgoal``);
     ``state_dict``/``load_state_dict``, all that `plan` needs of it as plain arrays and tensors, which the collector is sent;
     ``example_files`` and ``paired_files`` as of goal samplers; ``needs_value = True`` where the context of `fit` must hold the agent's
     values; ``plans_by_value = True`` where that of `plan` must, which takes a policy that sees nothing but latents
