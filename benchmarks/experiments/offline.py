@@ -36,6 +36,7 @@ PLAIN = [
 ]
 ATTEMPTED = {
     "without attempts": ("practised", ["planner.attempt_weight=0"]),
+    **{f"{count} subgoal{'s' * (count > 1)}": ("practised", [f"planner.subgoals={count}"]) for count in (1, 2, 8)},
     "flat": ("practised", ["planner=none"]),
     "flat, offline": ("as many updates offline", ["planner=none"]),
 }
