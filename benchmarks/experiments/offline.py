@@ -133,7 +133,10 @@ OFFLINE: dict[str, Experiment] = {
         {"practised": ["practice.epochs=5", UNFILMED], "as many updates offline": ["offline_updates=50000", UNFILMED]},
         seeds=(6, 7, 8, 9, 10),
         figures=("offline:success_rate", "success_rate", "online_change", "by_task:task_a", "by_task:task_b", "by_task:task_c"),
-        pairs=[("practised", arm, "success_rate") for arm in ("as many updates offline", *ATTEMPTED)],
+        pairs=[
+            *(("practised", arm, "success_rate") for arm in ("as many updates offline", *ATTEMPTED)),
+            ("practised", "without attempts", "by_task:task_c"),
+        ],
         data=SKILLS,
         replanned=ATTEMPTED,
     ),
