@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from gcrl.replay import Replay
 from gcrl.ring import expand
+from goal_samplers.experience import came
 
 
 class Reached:
@@ -23,9 +24,7 @@ class Reached:
     def fit(self, replay: Replay) -> None:
         """Take over the stored episodes and goals as they are encoded now."""
         starts, lengths = replay.episodes()
-        goals = replay.rollout_goals(starts).params[:, : replay.goal_space.latent_dim]
-        ends = replay.read("latent", starts + lengths)
-        worked = np.linalg.norm(ends - goals, axis=1) <= self.distance  # never where there was no goal (NaN)
+        worked = came(replay, replay.rollout_goals(starts).params, self.distance)
         self._rows = expand(starts[worked], lengths[worked] - 1)
 
     def draw(self, n: int, generator: np.random.Generator) -> NDArray[np.int64]:

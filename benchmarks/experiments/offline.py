@@ -34,7 +34,7 @@ PLAIN = [
     *("agent.average=0", "agent.exploration=1", "planner.candidates=8192", "planner.iterations=25", "planner.refit_steps=300"),
     *("planner.rest=false", "planner.attempt_weight=0", "practice.updates_per_epoch=10000", "reward=environment"),
 ]
-ATTEMPTED = {
+ABLATED = {
     "without attempts": ("practised", ["planner.attempt_weight=0"]),
     **{f"{count} subgoal{'s' * (count > 1)}": ("practised", [f"planner.subgoals={count}"]) for count in (1, 2, 8)},
     "flat": ("practised", ["planner=none"]),
@@ -134,11 +134,11 @@ OFFLINE: dict[str, Experiment] = {
         seeds=(6, 7, 8, 9, 10),
         figures=("offline:success_rate", "success_rate", "online_change", "by_task:task_a", "by_task:task_b", "by_task:task_c"),
         pairs=[
-            *(("practised", arm, "success_rate") for arm in ("as many updates offline", *ATTEMPTED)),
+            *(("practised", arm, "success_rate") for arm in ("as many updates offline", *ABLATED)),
             ("practised", "without attempts", "by_task:task_c"),
         ],
         data=SKILLS,
-        replanned=ATTEMPTED,
+        replanned=ABLATED,
     ),
     "ogbench_pointmaze": Experiment(
         "ogbench_pointmaze",

@@ -181,5 +181,11 @@ class Pairs:
         return (self._first[episode] + offset if self.stride > 0 else end - offset), left // self.scale
 
 
+def pair_logits(network: nn.Module, z: Tensor, later: Tensor) -> Tensor:
+    """Return (n,) what a classifier of pairs makes of z and `later` (n, d)."""
+    logits: Tensor = network(torch.cat([z, later - z], 1))
+    return logits[:, 0]
+
+
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs))

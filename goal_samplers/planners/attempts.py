@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from goal_samplers.api import GoalContext
-from goal_samplers.planners.affordance import Affordances, mlp
+from goal_samplers.experience import came
+from goal_samplers.planners.affordance import Affordances, mlp, pair_logits
 from representations.adam import Adam
 from representations.api import Rows
 from representations.curve import fit_metrics
@@ -44,22 +45,23 @@ class Attempts:
             return {}
         experience, generator = context.experience, context.generator
         starts, lengths = experience.episodes()
-        wanted = context.aims(starts)[:, : self._dim]
-        came = np.linalg.norm(experience.read("latent", starts + lengths) - wanted, axis=1) <= self._reach
-        tells = np.isfinite(wanted).all(axis=1) & (came | (lengths >= self._patience))
-        starts, lengths, wanted, came = (one[tells] for one in (starts, lengths, wanted, came))
-        figures = {"count": float(len(came)), "came": float(came.mean()) if len(came) else 0.0}
-        if not len(came):
+        wanted = context.aims(starts)
+        worked = came(experience, wanted, self._reach)
+        tells = np.isfinite(wanted).all(axis=1) & (worked | (lengths >= self._patience))
+        starts, lengths, wanted, worked = starts[tells], lengths[tells], wanted[tells], worked[tells]
+        figures = {"count": float(len(worked)), "came": float(worked.mean()) if len(worked) else 0.0}
+        if not len(worked):
             return figures
+        aims, outcomes = self._models.standardised(wanted[:, : self._dim]), torch.from_numpy(worked.astype(np.float32))
         noise = torch.Generator().manual_seed(int(generator.integers(2**63)))
         network = self._make()
         optimizer, losses = Adam(self._lr, network), []
         for _ in range(self._steps):
-            taken = generator.integers(0, len(came), self._batch_size)
+            taken = generator.integers(0, len(worked), self._batch_size)
             rows: Rows = starts[taken] + (generator.random(len(taken)) * (lengths[taken] + 1) / 2).astype(np.int64)  # of their first half
-            z, aim = (self._models.standardised(one) for one in (experience.read("latent", rows), wanted[taken]))
-            z, aim = (one + BLUR * torch.randn(one.shape, generator=noise) for one in (z, aim))
-            loss = F.binary_cross_entropy_with_logits(_logits(network, z, aim), torch.from_numpy(came[taken].astype(np.float32)))
+            z = self._models.standardised(experience.read("latent", rows))
+            z, aim = (one + BLUR * torch.randn(one.shape, generator=noise) for one in (z, aims[taken]))
+            loss = F.binary_cross_entropy_with_logits(pair_logits(network, z, aim), outcomes[taken])
             optimizer.descend(loss)
             losses.append(loss.detach())
         self.network = network
@@ -68,7 +70,7 @@ class Attempts:
     @torch.no_grad()
     def of(self, z: Tensor, later: Tensor) -> Tensor:
         """Return (n,) the doubt, in nats, of standardised pairs (n, d): −log P(an attempt comes to it); 0 before anything was tried."""
-        return torch.zeros(len(z)) if self.network is None else F.softplus(-_logits(self.network, z, later))
+        return torch.zeros(len(z)) if self.network is None else F.softplus(-pair_logits(self.network, z, later))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the network; {} before anything was tried."""
@@ -79,8 +81,3 @@ class Attempts:
         self.network = self._make() if state else None
         if self.network is not None:
             load_module(self.network, entry(state, "network", "Attempts"), "Attempts")
-
-
-def _logits(network: nn.Module, z: Tensor, later: Tensor) -> Tensor:
-    logits: Tensor = network(torch.cat([z, later - z], 1))
-    return logits[:, 0]
