@@ -12,6 +12,7 @@ from torch import nn
 
 from representations.api import DrawRows, Experience, Floats, Rows
 from representations.checks import at_least, image_size
+from representations.colour import exchanged
 from representations.conv import Decoder, Encoder, PictureNetworks
 from representations.elbo import kl_to_unit
 from representations.init import seeded
@@ -108,7 +109,7 @@ class ContextVAE(PictureVAE):
         others = self._episodes.companions(rows, torch.rand(len(rows), generator=noise, dtype=torch.float64).numpy())
         x, y = (self._pictures(torch.as_tensor(experience.read(self.keys[0], part))) for part in (rows, others))
         if self._recolour:
-            shuffled = torch.randperm(x.shape[1], generator=noise)
+            shuffled = exchanged(x.shape[1], noise)
             x, y = x[:, shuffled], y[:, shuffled]
         means, log_variances = self.posterior(x)
         draws = torch.randn(means.shape, generator=noise).to(self._device)

@@ -14,6 +14,7 @@ from representations.adam import Adam
 from representations.api import DrawRows, Experience, Floats, Observations, Rows
 from representations.checks import at_least, positive
 from representations.chunks import in_chunks
+from representations.colour import coloured
 from representations.conv import PictureNetworks
 from representations.curve import fit_metrics
 from representations.elbo import kl_to_unit
@@ -159,11 +160,3 @@ class PictureVAE(ABC):
         self._effect = array(state, "effect", self._name, self._effect.shape)
         self._prior_mean = array(state, "prior_mean", self._name, self._prior_mean.shape)
         self._prior_factor = array(state, "prior_factor", self._name, self._prior_factor.shape)
-
-
-def coloured(pictures: torch.Tensor, weight: float) -> torch.Tensor:
-    """Return pictures (n, c, H, W) with each pixel's distance from its grey, the mean of its channels, times `weight`."""
-    if weight == 1.0:
-        return pictures
-    grey = pictures.mean(dim=1, keepdim=True)
-    return torch.lerp(grey, pictures, weight)

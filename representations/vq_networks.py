@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from representations.colour import coloured
 from representations.quantize import Quantiser
 
 
@@ -25,11 +26,14 @@ class VQNetworks(nn.Module):
 
     All layers work at the resolution of the code grid: one convolution strides down to it, a pixel shuffle comes back, since layers at full
     resolution would take most of the time. Sizes that `factor` does not divide are padded at the lower and right edge.
+    colour_weight: how many times as much a pixel's colour counts as its brightness, in what is seen and drawn.
     """
 
-    def __init__(self, height: int, width: int, channels: int, codes: int, code_dim: int, factor: int, hidden: int) -> None:
+    def __init__(
+        self, height: int, width: int, channels: int, codes: int, code_dim: int, factor: int, hidden: int, colour_weight: float = 1.0
+    ) -> None:
         super().__init__()
-        self._size = (height, width)
+        self._size, self._colour_weight = (height, width), colour_weight
         self.grid = (-(-height // factor), -(-width // factor))
         self._padding = (0, self.grid[1] * factor - width, 0, self.grid[0] * factor - height)
         self.mean: torch.Tensor
@@ -52,9 +56,14 @@ class VQNetworks(nn.Module):
         )
 
     def pictures(self, images: torch.Tensor) -> torch.Tensor:
-        """Return (n, c, H, W) float32 of uint8 (n, H, W, c): pixels in [0, 1] minus the mean picture."""
+        """Return (n, c, H, W) float32 of uint8 (n, H, W, c): pixels in [0, 1] minus the mean picture, colour weighted."""
         pixels: torch.Tensor = images.to(self.mean.device).permute(0, 3, 1, 2).to(torch.float32) / 255.0
-        return pixels - self.mean
+        return coloured(pixels - self.mean, self._colour_weight)
+
+    def images(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Return (n, c, H, W) uint8 of what `pictures` returned."""
+        pixels = coloured(pictures, 1.0 / self._colour_weight) + self.mean
+        return pixels.mul_(255.0).round_().clamp_(0.0, 255.0).to(torch.uint8)
 
     def vectors(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return (n, h, w, code_dim) what the encoder makes of centred pictures, before quantisation."""

@@ -15,6 +15,7 @@ from representations.adam import Adam
 from representations.api import DrawRows, Experience, Floats, Observations, Rows
 from representations.checks import at_least, image_size, one_of, positive
 from representations.chunks import in_chunks
+from representations.colour import exchanged
 from representations.curve import LAST, fit_metrics
 from representations.holdout import HoldOut
 from representations.init import seeded
@@ -38,6 +39,9 @@ class VQVAE:
     the prior (`ScenePrior`), which learns pairs of a drawn frame and the first one of its episode, after the autoencoder; prior_steps = 0:
     no prior. prior_width, prior_layers: of its network. temperature: below 1, its samples prefer what is likely.
     The paper has 512 codes; the default is fewer, which leave the prior less to learn.
+    colour_weight: how many times as much a pixel's colour counts as its brightness, in what the networks see and in their error. recolour:
+    exchange the channels of a minibatch's pictures, all in the same way, at random, so that things of other colours than the data's are
+    drawn too. Neither is from the papers.
     Source: van den Oord et al. 2017; VAL (Khazatsky et al. 2021). Raises `UserError` where `key` is no picture or an argument is out of
     range.
     """
@@ -66,6 +70,8 @@ class VQVAE:
         prior_layers: int = 4,
         prior_lr: float = 2e-3,
         temperature: float = 1.0,
+        colour_weight: float = 1.0,
+        recolour: bool = False,
         key: str = "image",
     ) -> None:
         height, width, channels = image_size(observation_space, key, "VQVAE")
@@ -76,7 +82,7 @@ class VQVAE:
         for name, value in {"refit_steps": refit_steps, "prior_steps": prior_steps, "prior_refit_steps": prior_refit_steps}.items():
             at_least("VQVAE", name, value, 0)
         at_least("VQVAE", "commitment", commitment, 0)
-        for name, number in {"lr": lr, "prior_lr": prior_lr, "temperature": temperature}.items():
+        for name, number in {"lr": lr, "prior_lr": prior_lr, "temperature": temperature, "colour_weight": colour_weight}.items():
             positive("VQVAE", name, number)
         one_of("VQVAE", "downsample", str(downsample), ("2", "4", "8"))
         self.keys = (key,)
@@ -84,7 +90,8 @@ class VQVAE:
         self._steps = {True: first_steps, False: refit_steps}
         self._prior_steps = {True: prior_steps, False: min(prior_refit_steps, prior_steps)}
         self._batch_size, self._commitment, self._temperature, self._codes = batch_size, commitment, temperature, codes
-        networks = seeded(lambda: VQNetworks(height, width, channels, codes, code_dim, downsample, hidden), seed)
+        self._recolour = recolour
+        networks = seeded(lambda: VQNetworks(height, width, channels, codes, code_dim, downsample, hidden, colour_weight), seed)
         self._networks: VQNetworks = networks.to(memory_format=torch.channels_last).to(self._device)  # type: ignore[call-overload]
         self._optimizer = Adam(lr, self._networks)
         self._grid, self._code_dim = self._networks.grid, code_dim
@@ -118,8 +125,8 @@ class VQVAE:
         codes = self._vectors(latents)
         with torch.inference_mode():
             pictures = torch.cat([self._networks.drawn(part) for part in torch.split(codes, 256)] or [self._networks.drawn(codes)])
-            bytes_ = (pictures + self._networks.mean).mul_(255.0).round_().clamp_(0.0, 255.0).to(torch.uint8)
-        return np.ascontiguousarray(bytes_.permute(0, 2, 3, 1).cpu().numpy())
+            images = self._networks.images(pictures)
+        return np.ascontiguousarray(images.permute(0, 2, 3, 1).cpu().numpy())
 
     def outcomes(self, latents: Floats, generator: np.random.Generator) -> Floats:
         """Return (n, d) latents of a possible later frame for each scene, given by the latents (n, d) of its first frame."""
@@ -174,6 +181,8 @@ class VQVAE:
     def _step(self, experience: Experience, rows: Rows, at: int, restart: bool, noise: torch.Generator) -> torch.Tensor:
         networks, quantiser = self._networks, self._networks.quantiser
         x = networks.pictures(torch.as_tensor(experience.read(self.keys[0], rows)))
+        if self._recolour:
+            x = x[:, exchanged(x.shape[1], noise)]
         z = networks.vectors(x)
         flat = z.detach().flatten(0, 2)
         chosen = quantiser.nearest(flat)

@@ -18,9 +18,9 @@ from test_representations import Memory, draw_from
 from envs.errors import UserError
 from gcrl.practice import Practice
 from gcrl.relabel import Relabel
+from representations.colour import coloured
 from representations.conformance import check_representation
 from representations.context_vae import ContextVAE
-from representations.picture_vae import coloured
 from representations.vae import VAE
 from representations.windows import Windows
 

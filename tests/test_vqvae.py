@@ -380,6 +380,7 @@ def test_identical_frames_one_episode_and_fewer_frames_than_a_batch_can_be_fitte
         ({"prior_steps": -1}, "prior_steps = -1"),
         ({"temperature": 0.0}, "temperature"),
         ({"lr": float("nan")}, "lr"),
+        ({"colour_weight": 0.0}, "colour_weight"),
     ],
 )
 def test_bad_arguments_are_named(arguments, words):

@@ -88,12 +88,15 @@ REPRESENTATIONS: dict[str, Experiment] = {
     ),
     "val": Experiment(
         "val",
-        "A table with things never met: learnt offline on other tables, then 19,200 steps toward what this one could become, as "
+        "A table with things never met: learnt offline on other tables, then 28,800 steps toward what this one could become, as "
         "a VQ-VAE's prior imagines it (VAL). Success rises by at least 20 points, and by more than toward replayed states.",
         {"val": [], "replayed goals": ["goal_sampler=uniform"]},
         seeds=(1, 2, 3),
         figures=("offline:success_rate", "success_rate", "online_change"),
         pairs=[("val", "replayed goals", figure) for figure in ("success_rate", "online_change")],
-        data=("env=tabletop", "policy=noisy-scripted", "noise=0.1", "random_share=0", "episodes=1000", "seed=101"),
+        data=(
+            *("env=tabletop", "env.horizon=120", "policy=noisy-play", "noise=0.05", "random_share=0.03", "play_goals=6", "episodes=3000"),
+            "seed=101",
+        ),
     ),
 }
