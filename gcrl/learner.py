@@ -245,12 +245,28 @@ class Learner:
             self.batches.energies.fit(self.replay)
         if self.practice.reached and self.replay.size:
             self.batches.reached.fit(self.replay)
+        if not self.kept:
+            self._standardise()
+        told = self.policy.goal_space.dim > self.representation.latent_dim  # numbers beside the latent
+        if any(mix.get("sampler", 0) > 0 for mix in (self.settings.relabel, self.settings.actor_goals)) or told:
+            pool = self.propose(self.practice.pool_size, epoch)
+            self.replay.set_goal_pool(pool)
+            for replay in self.offline_replays:
+                replay.set_goal_pool(without_rows(self.experience, pool))
+        return metrics
+
+    @property
+    def kept(self) -> bool:
+        """Whether the agent stays as it is from now on."""
+        return self.practice.keep_agent and self.updates >= self.settings.offline_updates
+
+    def _standardise(self) -> None:
+        """Set the agent's normaliser by the spread of what is stored."""
         # A dataset's scales hold for good: networks that were trained on it would see everything moved when practice begins.
         source = self.replay if self.offline is None else self.offline
         rows = source.sample_rows(affordable(min(source.size, 10_000), self.representation.latent_dim), self.generator)
         latents, inputs = source.read("latent", rows), source.gather(rows, self.policy.inputs)
-        latent_scale = self.spread(latents)
-        width = latents.shape[1]
+        width, latent_scale = latents.shape[1], self.spread(latents)
         scales, column = [], 0
         for name in self.policy.inputs:
             size = width if name == "latent" else source.read(name, rows[:1]).shape[1]
@@ -259,12 +275,6 @@ class Learner:
         told = self.policy.goal_space.dim - width  # numbers beside the latent, which are in proportion already
         goals_mean, goals_scale = np.pad(latents.mean(0), (0, told)), np.pad(latent_scale, (0, told), constant_values=1.0)
         self.agent.set_normalizer(inputs.mean(0), np.concatenate(scales).astype(np.float32), goals_mean, goals_scale)
-        if any(mix.get("sampler", 0) > 0 for mix in (self.settings.relabel, self.settings.actor_goals)) or told:
-            pool = self.propose(self.practice.pool_size, epoch)
-            self.replay.set_goal_pool(pool)
-            for replay in self.offline_replays:
-                replay.set_goal_pool(without_rows(self.experience, pool))
-        return metrics
 
     def spread(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (d,) scales for standardising latents.

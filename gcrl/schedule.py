@@ -49,7 +49,9 @@ def total_epochs(settings: Settings) -> int:
 def updates_of(settings: Settings, epoch: int) -> int:
     """Return how many agent updates `epoch` makes."""
     each = settings.practice.updates_per_epoch
-    return min(each, settings.offline_updates - epoch * each) if epoch < offline_epochs(settings) else each
+    if epoch < offline_epochs(settings):
+        return min(each, settings.offline_updates - epoch * each)
+    return 0 if settings.practice.keep_agent else each
 
 
 def check_schedule(settings: Settings, env: TaskEnv) -> None:
@@ -70,6 +72,8 @@ def check_schedule(settings: Settings, env: TaskEnv) -> None:
         raise UserError(f"offline_updates={settings.offline_updates} with practice.updates_per_epoch=0; expected at least 1 of the latter")
     if settings.offline_updates and not settings.dataset:
         raise UserError(f"offline_updates={settings.offline_updates} need something to learn from; expected dataset=FILE")
+    if practice.keep_agent and not (settings.offline_updates or settings.init_from):
+        raise UserError("practice.keep_agent=true keeps an agent that has learnt nothing; expected offline_updates or init_from")
     if not 0 <= settings.practice.energy_share <= 1:
         raise UserError(f"practice.energy_share={settings.practice.energy_share}; expected a share between 0 and 1")
     if not 0 <= settings.practice.go_explore <= 1:

@@ -21,6 +21,7 @@ class Practice:
     planned: bool = True  # go by the planner's subgoals; false: in evaluations alone
     by_subgoal: bool = False  # store a planned episode as one episode for each subgoal, practised toward that
     reached: float = 0.0  # latent distance: learn, of what is practised, from episodes alone that ended as near to their goal; 0: from all
+    keep_agent: bool = False  # practice is for planner and sampler alone: the agent stays as offline_updates or init_from made it
     reset_every: int = 1  # episodes per simulator between scene resets; 0: never (reset-free)
     demo_resets: float = 0.0  # share of the policy's episodes that begin in a state of the dataset, toward the end of that episode
     simulators: int = 8  # simulators stepped in lockstep by the collector process; 1 for a robot

@@ -113,10 +113,23 @@ def test_a_dataset_of_an_environment_with_other_arguments_is_noted(tmp_path: Pat
 def test_offline_updates_are_all_made_before_practice(wanted: int, each: int, epochs: int) -> None:
     run = ANY
     run.offline_updates, run.practice.updates_per_epoch, run.practice.epochs = wanted, each, epochs
-    made = [updates_of(run, epoch) for epoch in range(total_epochs(run))]
-    assert sum(made[: offline_epochs(run)]) == wanted
-    assert made[offline_epochs(run) :] == [each] * epochs
-    assert all(0 < count <= each for count in made)
+    for keep in (False, True):
+        run.practice.keep_agent = keep
+        made = [updates_of(run, epoch) for epoch in range(total_epochs(run))]
+        assert sum(made[: offline_epochs(run)]) == wanted
+        assert made[offline_epochs(run) :] == [0 if keep else each] * epochs
+        assert all(0 < count <= each for count in made[: offline_epochs(run)])
+
+
+def test_an_agent_that_is_kept_is_the_one_that_the_dataset_made(doors: Path, tmp_path: Path) -> None:
+    run = Practice(settings(DOOR, tmp_path / "run", *OFFLINE, f"dataset={doors}", "offline_updates=8", "practice.keep_agent=true"))
+    while run.epoch < run.offline_epochs:
+        run.step()
+    made = {name: weights.copy() for name, weights in run.learner.agent.actor_state().items()}
+    finish(run)
+    assert run.env_steps > 0
+    for name, weights in run.learner.agent.actor_state().items():
+        np.testing.assert_array_equal(weights, made[name])
 
 
 def test_what_cannot_be_learnt_from_is_refused_in_one_line(doors: Path, undisturbed: Path, tmp_path: Path) -> None:
@@ -130,6 +143,10 @@ def test_what_cannot_be_learnt_from_is_refused_in_one_line(doors: Path, undistur
             "updates_per_epoch=0; expected at least 1 of",
         ),
         (["offline_updates=10"], "offline_updates=10 need something to learn from; expected dataset=FILE"),
+        (
+            [f"dataset={doors}", "practice.keep_agent=true"],
+            "keep_agent=true keeps an agent that has learnt nothing; expected",
+        ),
         ([f"dataset={doors}", "actor_goals.later=1"], "unknown actor_goals fraction 'later'"),
         ([f"init_from={undisturbed}", "agent=td3", "agent.hidden=[16,16]"], "has agent=gcrl.agents.iql:IQL; expected gcrl.agents.td3:TD3"),
         ([f"init_from={doors.parent}"], "is not a run folder: it has no config.yaml"),
