@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks.experiment import Experiment
 
 # What is compared of agents that learn from a dataset and then practise.
@@ -39,8 +41,12 @@ ABLATED = {
     **{f"{count} subgoal{'s' * (count > 1)}": ("practised", [f"planner.subgoals={count}"]) for count in (1, 2, 8)},
     "flat": ("practised", ["planner=none"]),
 }
-PRACTICE_FIGURES = ("offline:success_rate", "success_rate", "online_change", "by_task:task_a", "by_task:task_b", "by_task:task_c")
-PRACTICE_PAIRS = [*(("practised", arm, "success_rate") for arm in ABLATED), ("practised", "without attempts", "by_task:task_c")]
+PRACTISED: dict[str, Any] = {
+    "figures": ("offline:success_rate", "success_rate", "online_change", "by_task:task_a", "by_task:task_b", "by_task:task_c"),
+    "pairs": [*(("practised", arm, "success_rate") for arm in ABLATED), ("practised", "without attempts", "by_task:task_c")],
+    "data": SKILLS,
+    "replanned": ABLATED,
+}
 UNFILMED = "practice.film_goals=0"
 
 OFFLINE: dict[str, Experiment] = {
@@ -133,20 +139,14 @@ OFFLINE: dict[str, Experiment] = {
         "(what as many updates offline come to), with other numbers of subgoals, and without a plan.",
         {"practised": ["practice.epochs=8", UNFILMED]},
         seeds=(11, 12, 13, 14, 15),
-        figures=PRACTICE_FIGURES,
-        pairs=PRACTICE_PAIRS,
-        data=SKILLS,
-        replanned=ABLATED,
+        **PRACTISED,
     ),
     "ptp_practice_cloned": Experiment(
         "ptp_drawer",
-        "The same for 240 episodes, where the policy also clones what came to its subgoal: a quarter of each minibatch.",
+        "As ptp_practice for 240 episodes, where the policy also clones what came to its subgoal: a quarter of each minibatch.",
         {"practised": ["practice.epochs=5", "offline_share=0.75", UNFILMED]},
         seeds=(6, 7, 8, 9, 10),
-        figures=PRACTICE_FIGURES,
-        pairs=PRACTICE_PAIRS,
-        data=SKILLS,
-        replanned=ABLATED,
+        **PRACTISED,
     ),
     "ogbench_pointmaze": Experiment(
         "ogbench_pointmaze",
