@@ -105,8 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--arm", action="append", default=[], metavar="'[NAME: ]KEY=VALUE ...'", help="one more arm, of several settings")
     added.add_argument("--jobs", type=int, default=1, metavar="N", help="practices side by side (default: 1)")
     added.add_argument("--json", action="store_true", help="print one JSON object")
-    added = verb("resume", _resume, "go on with an interrupted run, exactly as if it had not been")
+    added = verb("resume", _resume, "go on with an interrupted run, exactly as if it had not been; or with a finished one, longer")
     _run_argument(added)
+    added.add_argument("settings", nargs="*", metavar="practice.epochs=N", help="more epochs than it was made for")
     added = verb("evaluate", _evaluate, "command the test goals and say how many are reached")
     _run_argument(added)
     added.add_argument(
@@ -188,7 +189,7 @@ def _resume(given: argparse.Namespace) -> int:
     _require_run(given.run)
     from gcrl.practice import resume
 
-    return _until_it_ends(lambda: resume(given.run), given.run)
+    return _until_it_ends(lambda: resume(given.run, given.settings), given.run)
 
 
 def _until_it_ends(run: Callable[[], Path], folder: Path | str) -> int:

@@ -96,6 +96,24 @@ def with_planner(settings: Settings, overrides: Sequence[str]) -> Settings:
     return dataclasses.replace(settings, planner=as_choice({str(key): value for key, value in container.items()}, "planner"))
 
 
+def with_more_epochs(settings: Settings, overrides: Sequence[str]) -> Settings:
+    """Return `settings` with the number of epochs that ``practice.epochs=N`` asks for.
+
+    Raises `UserError` for fewer epochs than there were to be, and for whatever else than that: what a run was made with stays.
+    """
+    epochs = settings.practice.epochs
+    for text in overrides:
+        name, _, value = text.partition("=")
+        if name != "practice.epochs":
+            raise UserError(
+                f"{text}: a run goes on with what it was made with; expected nothing more, or practice.epochs=N for more epochs"
+            )
+        if not value.isdecimal() or int(value) <= epochs:
+            raise UserError(f"{text}; expected a whole number above {epochs}, the epochs that this run was made for")
+        settings = dataclasses.replace(settings, practice=dataclasses.replace(settings.practice, epochs=int(value)))
+    return settings
+
+
 def write_settings(settings: Settings, path: str | Path) -> None:
     """Write `settings` as YAML, to be read back by `read_settings`."""
     Path(path).write_text(yaml.safe_dump(plain_settings(settings), sort_keys=False, allow_unicode=True), encoding="utf-8")

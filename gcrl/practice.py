@@ -12,13 +12,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from envs.errors import UserError
 from gcrl import checkpoint
 from gcrl.collector import Collector
-from gcrl.config import read_settings
+from gcrl.config import read_settings, with_more_epochs
 from gcrl.data import Reader
 from gcrl.faults import fault
 from gcrl.interrupt import Interrupt
@@ -29,7 +30,7 @@ from gcrl.plan_quality import fallback_warning
 from gcrl.practice_data import open_writer
 from gcrl.progress import Progress
 from gcrl.request import Request
-from gcrl.run_folder import checkpoint_of, refuse_used, require_alike, start_folder
+from gcrl.run_folder import checkpoint_of, keep_settings, refuse_used, require_alike, start_folder
 from gcrl.schedule import BASELINES, check_schedule, offline_epochs, refit_due, request_of, total_epochs, updates_of, warmup_epochs
 from gcrl.settings import Settings
 from gcrl.stopwatch import Stopwatch
@@ -71,6 +72,8 @@ class Practice:
                 self.request = Request.from_tree(state["request"]) if state["request"] else None
                 with Reader(data) as reader:
                     self.learner.load_state_dict(state["learner"], reader)
+                if self.request is None and self.epoch < self.epochs:
+                    self.request = self.next_request(self.epoch)  # it had finished, and is given more epochs
         self.log = MetricsLog(self.folder, keep_epochs=self.epoch)
         self.collector = Collector(settings, restarts)
         self.deadline = 60 * settings.max_minutes
@@ -211,17 +214,22 @@ def practice(settings: Settings) -> Path:
     return Practice(settings).run()
 
 
-def resume(path: str | Path) -> Path:
+def resume(path: str | Path, overrides: Sequence[str] = ()) -> Path:
     """Go on with an interrupted run (a finished one is left alone); on a CPU the result equals that of an uninterrupted one, bit for bit.
 
+    overrides: ``["practice.epochs=N"]`` for more epochs than the run was made for. A finished one then proposes its next goals after its
+    last updates instead of before them, and so is not to the bit what a longer run would have been.
+
     Raises:
-        UserError: `path` is no run folder, or its checkpoint or dataset is damaged.
+        UserError: `path` is no run folder, its checkpoint or dataset is damaged, or `overrides` ask for something else.
     """
     folder = Path(path)
     if not (folder / "config.yaml").exists():
         raise UserError(f"{folder} is not a run folder: it has no config.yaml; expected what `gcrl practice run_dir=...` made")
-    settings = read_settings(folder / "config.yaml")
+    settings = with_more_epochs(read_settings(folder / "config.yaml"), overrides)
     settings.run_dir = str(folder)
+    if overrides:
+        keep_settings(folder, settings)
     if has_finished(folder, settings):
         print(f"{folder} has finished already: all {total_epochs(settings)} epochs are done, with a report.html", file=sys.stderr)
         return folder

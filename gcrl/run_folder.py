@@ -48,10 +48,14 @@ def start_folder(folder: Path, settings: Settings, env: TaskEnv) -> int:
         raise UserError(f"run_dir={folder} cannot be made: {error.strerror}; expected a folder that may be written to") from error
     (folder / "command.txt").write_text(shlex.join(["gcrl", *sys.argv[1:]]) + "\n", encoding="utf-8")
     write_system(folder)
-    # Last, and at once: a folder with this file is a run.
+    keep_settings(folder, settings)  # last: a folder with this file is a run
+    return needed
+
+
+def keep_settings(folder: Path, settings: Settings) -> None:
+    """Write a run's settings into its folder, at once."""
     write_settings(settings, folder / "config.yaml.tmp")
     os.replace(folder / "config.yaml.tmp", folder / "config.yaml")
-    return needed
 
 
 @contextlib.contextmanager

@@ -13,9 +13,10 @@ from run_cases import BITFLIP, DOOR, differences, finish_steps, outcome, setting
 
 import gcrl
 from envs.errors import UserError
+from gcrl.config import read_settings
 from gcrl.data import Reader
 from gcrl.metrics_log import read_metrics
-from gcrl.practice import Practice, practice
+from gcrl.practice import Practice, practice, resume
 from gcrl.request import episode_seeds, kept_scenes
 from gcrl.schedule import evaluations_due, refit_due
 from gcrl.settings import Practice as Schedule
@@ -87,6 +88,24 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Pat
         outcomes.append(outcome(tmp_path / name))
     assert differences(outcomes[0], outcomes[1]) == []
     assert "h5/steps/action" in differences(outcomes[0], outcomes[2])
+
+
+def test_a_finished_run_goes_on_for_more_epochs(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    made = settings([*BITFLIP, "practice.epochs=2"], folder)
+    practice(made)
+    for wanted in ("practice.epochs=2", "practice.epochs=1", "practice.epochs=many", "seed=3"):
+        with pytest.raises(UserError, match=wanted):
+            resume(folder, [wanted])
+    assert read_settings(folder / "config.yaml") == made
+    resume(folder, ["practice.epochs=4"])
+    rows = read_metrics(folder)
+    assert [row["episodes"] for row in rows] == [8, 16, 24, 32]
+    assert rows[-1]["updates"] == 80
+    assert read_settings(folder / "config.yaml").practice.epochs == 4
+    assert json.loads((folder / "evaluation.json").read_text())["finished"] is True
+    with Reader(folder / "practice.h5") as reader:
+        assert np.array_equal(reader.column("seed"), np.concatenate([episode_seeds(made.seed, epoch, 8) for epoch in range(4)]))
 
 
 def test_goals_that_were_on_their_way_during_a_refit_are_encoded_again(tmp_path: Path) -> None:

@@ -141,6 +141,14 @@ OFFLINE: dict[str, Experiment] = {
         seeds=(11, 12, 13, 14, 15),
         **PRACTISED,
     ),
+    "ptp_practice_kept": Experiment(
+        "ptp_drawer",
+        "As ptp_practice, where the policy stays as the dataset made it: practice teaches plans alone, and without what they learnt of "
+        "attempts the runs are what they were before practice. Success rises by practice.",
+        {"practised": ["practice.epochs=8", "practice.keep_agent=true", UNFILMED]},
+        seeds=(16, 17, 18, 19, 20),
+        **PRACTISED,
+    ),
     "ptp_practice_cloned": Experiment(
         "ptp_drawer",
         "As ptp_practice for 240 episodes, where the policy also clones what came to its subgoal: a quarter of each minibatch.",
