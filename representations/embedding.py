@@ -19,6 +19,7 @@ from representations.chunks import in_chunks
 from representations.conv import ENCODERS
 from representations.init import seeded
 
+UNITS = 128  # of the layer in a head on latents
 SMALLEST = 0.05  # of the widest state entry's deviation: below it an entry is not enlarged any further
 
 
@@ -109,3 +110,8 @@ def embedding(
     if pictures:
         built = built.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return built.to(torch.device(device))
+
+
+def two_layers(inputs: int, outputs: int) -> nn.Sequential:
+    """Return a dense network with one layer of `UNITS` between."""
+    return nn.Sequential(nn.Linear(inputs, UNITS), nn.LayerNorm(UNITS), nn.GELU(), nn.Linear(UNITS, outputs))

@@ -17,13 +17,11 @@ from representations.api import DrawRows, Experience, Floats, Observations, Rows
 from representations.checks import at_least, positive
 from representations.chunks import in_chunks
 from representations.curve import fit_metrics
-from representations.embedding import Embedding, embedding
+from representations.embedding import Embedding, embedding, two_layers
 from representations.holdout import HoldOut
 from representations.init import seeded
 from representations.state import entry, load_module, load_optimizer_state, module_state, optimizer_state
-from representations.windows import Windows, training_starts
-
-UNITS = 128  # of the dense layer between features and latents
+from representations.windows import Windows, continuous_actions, training_starts
 
 
 class GCB:
@@ -143,9 +141,7 @@ class GCB:
 
     def _begin(self, experience: Experience, rows: Rows, first: bool) -> None:
         """Find the units of inputs and actions, once, and make what depends on the number of these."""
-        actions = np.asarray(experience.read("action", rows))
-        if actions.dtype.kind != "f" or actions.ndim != 2:
-            raise UserError(f"GCB learns from continuous actions (n, a); the experience has {actions.dtype} of shape {actions.shape}")
+        actions = continuous_actions(experience, rows, "GCB")
         if self._guesses is None:
             self._make(actions.shape[1])
         assert self._guesses is not None
@@ -257,8 +253,3 @@ class Guesses(nn.Module):
         self.register_buffer("unit", torch.ones(()))
         self.of_features = two_layers(2 * features, actions + 1)
         self.of_pair = nn.Linear(latent_dim, actions + 1)
-
-
-def two_layers(inputs: int, outputs: int) -> nn.Sequential:
-    """Return a dense network with one layer of `UNITS` between."""
-    return nn.Sequential(nn.Linear(inputs, UNITS), nn.LayerNorm(UNITS), nn.GELU(), nn.Linear(UNITS, outputs))

@@ -1,4 +1,4 @@
-"""Which frames follow which: successors and later frames of the same episode, by index arithmetic."""
+"""Which frames follow which, by index arithmetic, and what was done between them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.errors import UserError
-from representations.api import Experience, Rows
+from representations.api import Experience, Floats, Rows
 from representations.holdout import HoldOut
 
 
@@ -83,3 +83,11 @@ def training_starts(experience: Experience, drawn: Rows, held_out: HoldOut, owne
         windows = Windows.stored(experience)
         starts = windows.starts(drawn)
     return windows, starts
+
+
+def continuous_actions(experience: Experience, rows: Rows, owner: str) -> Floats:
+    """Return the actions (n, a) that were taken at `rows` (n,). Raises `UserError` naming `owner` where they are not continuous."""
+    actions = np.asarray(experience.read("action", rows))
+    if actions.dtype.kind != "f" or actions.ndim != 2:
+        raise UserError(f"{owner} learns from continuous actions (n, a); the experience has {actions.dtype} of shape {actions.shape}")
+    return actions.astype(np.float32, copy=False)

@@ -28,6 +28,7 @@ QUICK = {
     "temporal": [*FEW, "hidden=[16]"],
     "contrastive": [*FEW, "hidden=[16]"],
     "gcb": [*FEW, "hidden=[16]"],
+    "lossy": [*FEW, "hidden=[16]"],
     "identity": [],
     "pca": [],
     "pixels": [],
