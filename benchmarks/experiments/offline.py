@@ -47,7 +47,7 @@ PRACTISED: dict[str, Any] = {
     "data": SKILLS,
     "replanned": ABLATED,
 }
-UNFILMED = "practice.film_goals=0"
+UNFILMED, MOVED = "practice.film_goals=0", "practice.keep_agent=false"
 
 OFFLINE: dict[str, Experiment] = {
     "demos": Experiment(
@@ -137,7 +137,7 @@ OFFLINE: dict[str, Experiment] = {
         "The long tasks of ptp_drawer, then practised for 384 episodes by planned subgoals: plans learn which subgoals attempts come to, "
         "and the policy goes on cloning the dataset. Success rises by practice; the same runs without what plans learnt of attempts "
         "(what as many updates offline come to), with other numbers of subgoals, and without a plan.",
-        {"practised": ["practice.epochs=8", UNFILMED]},
+        {"practised": ["practice.epochs=8", MOVED, UNFILMED]},
         seeds=(11, 12, 13, 14, 15),
         **PRACTISED,
     ),
@@ -145,14 +145,14 @@ OFFLINE: dict[str, Experiment] = {
         "ptp_drawer",
         "As ptp_practice, where the policy stays as the dataset made it: practice teaches plans alone, and without what they learnt of "
         "attempts the runs are what they were before practice. Success rises by practice.",
-        {"practised": ["practice.epochs=8", "practice.keep_agent=true", UNFILMED]},
+        {"practised": ["practice.epochs=8", UNFILMED]},
         seeds=(16, 17, 18, 19, 20),
         **PRACTISED,
     ),
     "ptp_practice_cloned": Experiment(
         "ptp_drawer",
         "As ptp_practice for 240 episodes, where the policy also clones what came to its subgoal: a quarter of each minibatch.",
-        {"practised": ["practice.epochs=5", "offline_share=0.75", UNFILMED]},
+        {"practised": ["practice.epochs=5", MOVED, "offline_share=0.75", UNFILMED]},
         seeds=(6, 7, 8, 9, 10),
         **PRACTISED,
     ),
