@@ -23,7 +23,6 @@ from representations.state import entry, load_module, load_optimizer_state, modu
 
 SCORED = 512  # pairs on which a model is scored
 SAMPLES = 64  # of each
-BLOCK = 512  # pairs judged at a time: what the layers make of more leaves the processor's cache
 
 
 class Affordance(nn.Module):
@@ -188,13 +187,5 @@ def pair_logits(network: nn.Module, z: Tensor, later: Tensor) -> Tensor:
     return logits[:, 0]
 
 
-@torch.no_grad()
-def doubts(network: nn.Module, z: Tensor, later: Tensor) -> Tensor:
-    """Return (n,) −log P, in nats, of what a classifier of pairs was taught to tell of z and `later` (n, d)."""
-    blocks = zip(torch.split(z, BLOCK), torch.split(later, BLOCK))
-    return torch.cat([F.softplus(-pair_logits(network, *block)) for block in blocks])
-
-
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    relu = nn.ReLU(inplace=True)
-    return nn.Sequential(nn.Linear(inputs, hidden), relu, nn.Linear(hidden, hidden), relu, nn.Linear(hidden, outputs))
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs))

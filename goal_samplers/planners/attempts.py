@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from goal_samplers.api import GoalContext
 from goal_samplers.experience import came
-from goal_samplers.planners.affordance import Affordances, doubts, mlp, pair_logits
+from goal_samplers.planners.affordance import Affordances, mlp, pair_logits
 from representations.adam import Adam
 from representations.api import Rows
 from representations.curve import fit_metrics
@@ -67,9 +67,10 @@ class Attempts:
         self.network = network
         return fit_metrics("Attempts", "loss", losses) | figures
 
+    @torch.no_grad()
     def of(self, z: Tensor, later: Tensor) -> Tensor:
         """Return (n,) the doubt, in nats, of standardised pairs (n, d): −log P(an attempt comes to it); 0 before anything was tried."""
-        return torch.zeros(len(z)) if self.network is None else doubts(self.network, z, later)
+        return torch.zeros(len(z)) if self.network is None else F.softplus(-pair_logits(self.network, z, later))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the network; {} before anything was tried."""

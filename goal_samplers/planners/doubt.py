@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from goal_samplers.api import Experience, GoalContext
-from goal_samplers.planners.affordance import Affordances, Pairs, doubts, mlp, pair_logits
+from goal_samplers.planners.affordance import Affordances, Pairs, mlp, pair_logits
 from representations.adam import Adam
 from representations.curve import fit_metrics
 from representations.init import seeded
@@ -70,9 +70,10 @@ class Doubt:
         z, later, made = (one + BLUR * torch.randn(one.shape, generator=noise) for one in (z, later, made))
         return pair_logits(self.networks[level], z, later), pair_logits(self.networks[level], z, made)
 
+    @torch.no_grad()
     def of(self, level: int, z: Tensor, later: Tensor) -> Tensor:
         """Return (n,) the doubt, in nats, of standardised pairs (n, d) of the scale number `level`: −log P(they are of the data)."""
-        return doubts(self.networks[level], z, later)
+        return F.softplus(-pair_logits(self.networks[level], z, later))
 
     def state_dict(self) -> dict[str, Any]:
         """Return networks and optimiser; {} before the first fit."""

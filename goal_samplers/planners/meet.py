@@ -14,7 +14,6 @@ from representations.api import Floats
 
 KEPT = 1024  # ends of either side that are compared with each other
 PROPOSED = 16  # plans of each way to share the pieces out
-FEW = 16  # plans that are changed to the end; of more, the better half goes on after each iteration
 TRIED = 16  # changes to each plan in an iteration
 WIDE, NARROW = 0.5, 0.05  # deviations of the first changes to codes and of the last ones
 CHANGED = 0.6  # share of a plan's pieces that a change concerns
@@ -76,20 +75,19 @@ def _codes(ways: Ways, paths: Floats, steps: int) -> Tensor:
 
 
 def refined(cost: Callable[[Tensor], Tensor], plans: Tensor, *, iterations: int, seed: int) -> Tensor:
-    """Return (m, c) the best codes found by changing `plans` (p, m, c) at random where that costs less, ever fewer and ever more finely.
+    """Return (m, c) the best codes found by changing each of the `plans` (p, m, c) at random where that costs less, ever more finely.
 
     cost: (n, m, c) -> (n,).
     """
-    generator, costs = torch.Generator().manual_seed(seed), cost(plans)
+    generator = torch.Generator().manual_seed(seed)
+    (kept, steps, codes), costs = plans.shape, cost(plans)
+    every = torch.arange(kept)
     for iteration in range(iterations):
-        kept, steps, codes = plans.shape
         width = WIDE * (NARROW / WIDE) ** (iteration / max(1, iterations - 1))
         changed = (torch.rand(kept, TRIED, steps, 1, generator=generator) < CHANGED).float()
         tried = plans[:, None] + width * changed * torch.randn(kept, TRIED, steps, codes, generator=generator)
         found, index = cost(tried.flatten(0, 1)).view(kept, TRIED).min(1)
         better = found < costs
-        plans = torch.where(better[:, None, None], tried[torch.arange(kept), index], plans)
+        plans = torch.where(better[:, None, None], tried[every, index], plans)
         costs = torch.where(better, found, costs)
-        best = costs.topk(min(kept, max(FEW, kept // 2)), largest=False).indices
-        plans, costs = plans[best], costs[best]
     return plans[costs.argmin()]
