@@ -18,12 +18,8 @@ from representations.made_up import Frames, made_up_frames, made_up_space
 STEPS, LOOKS = 12, 4
 
 
-def scenes(episodes: int, seed: int) -> tuple[Frames, Floats, np.ndarray]:
-    """Return walks of a point to a goal, straight but for noise, and places (e, t, 2) and looks (e,).
-
-    What is observed of a place are other numbers in every look: entry 3k to 3k + 2 in look k.
-    """
-    generator = np.random.default_rng(seed)
+def walked(episodes: int, generator: np.random.Generator) -> tuple[Floats, Floats]:
+    """Return places and actions (e, t, 2) of walks of a point to a goal, straight but for noise."""
     goals, places, actions = generator.uniform(-1, 1, (episodes, 2)), [generator.uniform(-1, 1, (episodes, 2))], []
     for _ in range(STEPS):
         away = goals - places[-1]
@@ -31,10 +27,20 @@ def scenes(episodes: int, seed: int) -> tuple[Frames, Floats, np.ndarray]:
         actions.append(np.clip(action + 0.3 * generator.standard_normal(action.shape), -1, 1))
         places.append(places[-1] + 0.2 * actions[-1])
     actions.append(np.zeros((episodes, 2)))
-    at, looks = np.stack(places, 1).astype(np.float32), generator.integers(LOOKS, size=episodes)
+    return np.stack(places, 1).astype(np.float32), np.stack(actions, 1).astype(np.float32)
+
+
+def scenes(episodes: int, seed: int) -> tuple[Frames, Floats, np.ndarray]:
+    """Return walks, and places (e, t, 2) and looks (e,).
+
+    What is observed of a place are other numbers in every look: entry 3k to 3k + 2 in look k.
+    """
+    generator = np.random.default_rng(seed)
+    at, actions = walked(episodes, generator)
+    looks = generator.integers(LOOKS, size=episodes)
     seen = np.zeros((episodes, STEPS + 1, LOOKS, 3), np.float32)
     seen[np.arange(episodes), :, looks] = np.concatenate([at, np.ones((*at.shape[:2], 1), np.float32)], -1)
-    columns = {"achieved_goal": seen.reshape(-1, 3 * LOOKS), "action": np.stack(actions, 1).astype(np.float32).reshape(-1, 2)}
+    columns = {"achieved_goal": seen.reshape(-1, 3 * LOOKS), "action": actions.reshape(-1, 2)}
     return Frames(columns, STEPS), at, looks
 
 

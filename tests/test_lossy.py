@@ -10,6 +10,7 @@ import pytest
 from gymnasium import spaces
 from run_cases import BITFLIP, settings
 from sklearn.linear_model import LinearRegression
+from test_gcb import STEPS, walked
 
 from envs.errors import UserError
 from gcrl.practice import Practice
@@ -17,22 +18,16 @@ from representations.api import Floats
 from representations.lossy import Lossy
 from representations.made_up import Frames, made_up_frames, made_up_space
 
-STEPS, BACKGROUND = 12, 4
+BACKGROUND = 4
 
 
 def walks(episodes: int, seed: int) -> Frames:
     """Return walks of a point to a goal, straight but for noise, before a background of numbers that drift for themselves."""
     generator = np.random.default_rng(seed)
-    goals, places, actions = generator.uniform(-1, 1, (episodes, 2)), [generator.uniform(-1, 1, (episodes, 2))], []
-    for _ in range(STEPS):
-        away = goals - places[-1]
-        action = away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 0.2)
-        actions.append(np.clip(action + 0.3 * generator.standard_normal(action.shape), -1, 1))
-        places.append(places[-1] + 0.2 * actions[-1])
-    actions.append(np.zeros((episodes, 2)))
+    places, actions = walked(episodes, generator)
     behind = np.cumsum(0.3 * generator.standard_normal((episodes, STEPS + 1, BACKGROUND)), axis=1)
-    seen = np.concatenate([np.stack(places, 1), behind], -1).astype(np.float32)
-    columns = {"achieved_goal": seen.reshape(-1, 2 + BACKGROUND), "action": np.stack(actions, 1).astype(np.float32).reshape(-1, 2)}
+    seen = np.concatenate([places, behind], -1).astype(np.float32)
+    columns = {"achieved_goal": seen.reshape(-1, 2 + BACKGROUND), "action": actions.reshape(-1, 2)}
     return Frames(columns, STEPS)
 
 
