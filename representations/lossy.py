@@ -38,7 +38,8 @@ class Lossy:
     VAE, then dense layers) or a state (dense layers only), standardised by the first fit's inputs.
     Source: FLAP (Fang, Yin, Nair, Walke, Yan & Levine 2022, "Generalization with lossy affordances"), which trains encoder and agent at
     once offline and then keeps the encoder; here practice may refit it. Expectile, latent size and share of negatives are the paper's; with
-    its KL weight of 0.1 a point's place was lost that 0.03 keeps (on the walks of tests/test_lossy.py).
+    its KL weight of 0.1 a point's place was lost that 0.03 keeps (on the walks of tests/test_lossy.py, one seed). It is tried on such walks
+    alone: what an agent makes of its latents is not measured.
     Raises `UserError` where `key` is no picture or state, an argument is out of range, no stored episode has a step, or actions are not
     continuous.
     """
