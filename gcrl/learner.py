@@ -19,6 +19,7 @@ from gcrl.episodes import Episodes, share_reached
 from gcrl.finite import NotFinite, raised_by, require_finite
 from gcrl.frame_goals import frames_as_goals, without_rows
 from gcrl.goals.taken import goals_of_file, require_pairs
+from gcrl.joined import Joined
 from gcrl.offline import digest, load_offline
 from gcrl.parts import (
     build_env,
@@ -28,6 +29,7 @@ from gcrl.parts import (
     build_reward,
     require_actor_goals,
     require_fixed_latents,
+    require_machine,
     require_relabel,
     require_values,
 )
@@ -40,7 +42,7 @@ from goal_samplers.api import GoalContext, Goals
 from goal_samplers.planners.stages import Stages
 from goal_samplers.resample import RowPool
 from goal_samplers.stages import StageGoals
-from representations.api import Floats, Rows
+from representations.api import Experience, Floats, Rows
 
 VALIDATION_BATCHES = 8
 
@@ -51,7 +53,7 @@ class Learner:
     """Everything that learns, built from `settings`. Its state (``state_dict``) is what a checkpoint holds."""
 
     def __init__(self, settings: Settings) -> None:
-        _check_machine(settings)
+        require_machine(settings)
         torch.set_num_threads(settings.torch_threads)
         self.settings, self.practice = settings, settings.practice
         self.env: TaskEnv = build_env(settings)
@@ -91,8 +93,14 @@ class Learner:
 
     @property
     def experience(self) -> Replay:
-        """What representation and sampler learn from: what was practised, or the dataset until there is any."""
+        """What samplers look at and learn from: what was practised, or the dataset until there is any."""
         return self.replay if self.offline is None or self.replay.size else self.offline
+
+    @property
+    def frames(self) -> Experience:
+        """What the representation is fitted to: experience, and as much of the dataset as minibatches have of it once there is both."""
+        share = self.settings.offline_share
+        return Joined(self.offline, self.replay, share) if self.offline and self.replay.size and share else self.experience
 
     def batches_of(self, replay: Replay, offline: Replay | None, generator: np.random.Generator) -> Batches:
         """Return what draws the agent's minibatches from these."""
@@ -205,14 +213,14 @@ class Learner:
             rows = first + np.arange(length)
             episodes.rewards[index, :length], _ = self.batches.rewards(self.replay, rows, self.replay.rollout_goals(rows))
 
-    def draw_rows(self) -> RowPool:
+    def draw_rows(self, experience: Experience) -> RowPool:
         """Return training rows for a fit: uniform, or weighted by the sampler (Skew-Fit weights the representation's data)."""
-        return RowPool(self.experience, self.sampler if self.fitted else None, self.generator)
+        return RowPool(experience, self.sampler if self.fitted else None, self.generator)
 
     def fit_representation(self) -> dict[str, float]:
         """Fit or refit the representation and return its metrics; `reencode` must follow."""
         with raised_by(f"representation {type(self.representation).__name__}"), flushed():
-            metrics = self.representation.fit(self.experience, self.draw_rows(), self.generator, first=self.fits == 0)
+            metrics = self.representation.fit(self.frames, self.draw_rows(self.frames), self.generator, first=self.fits == 0)
         self.fits += 1
         self.fitted = True
         return metrics
@@ -234,7 +242,7 @@ class Learner:
         metrics: dict[str, float] = {}
         if hasattr(self.sampler, "fit"):
             with raised_by(f"goal sampler {type(self.sampler).__name__}"):
-                metrics = self.sampler.fit(self.context(epoch), self.draw_rows())
+                metrics = self.sampler.fit(self.context(epoch), self.draw_rows(self.experience))
         if hasattr(self.policy.planner, "fit"):
             with raised_by(f"planner {type(self.policy.planner).__name__}"), flushed():
                 found = self.policy.planner.fit(self.context(epoch))
@@ -385,16 +393,3 @@ class Learner:
     def close(self) -> None:
         """Close the learner's own environment."""
         self.env.close()
-
-
-def _check_machine(settings: Settings) -> None:
-    """Raise `UserError` for a seed, a number of threads or a device that this machine cannot use."""
-    if settings.seed < 0:
-        raise UserError(f"seed={settings.seed}; expected at least 0")
-    if settings.torch_threads < 1:
-        raise UserError(f"torch_threads={settings.torch_threads}; expected at least 1")
-    try:
-        torch.zeros(1, device=settings.device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # AssertionError: torch was built without it
-        first = str(error).splitlines()[0]
-        raise UserError(f"device={settings.device} cannot be used ({first}); expected one that torch has here, such as cpu") from error

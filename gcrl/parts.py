@@ -6,6 +6,8 @@ import dataclasses
 import inspect
 from collections.abc import Mapping
 
+import torch
+
 import envs
 from envs.api import TaskEnv
 from envs.errors import UserError, unknown
@@ -183,3 +185,16 @@ def build_replay(settings: Settings, env: TaskEnv, policy: Policy, *, horizon: i
 def inference_settings(settings: Settings) -> Settings:
     """Return `settings` for acting only, on the CPU."""
     return dataclasses.replace(settings, device="cpu")
+
+
+def require_machine(settings: Settings) -> None:
+    """Raise `UserError` for a seed, a number of threads or a device that this machine cannot use."""
+    if settings.seed < 0:
+        raise UserError(f"seed={settings.seed}; expected at least 0")
+    if settings.torch_threads < 1:
+        raise UserError(f"torch_threads={settings.torch_threads}; expected at least 1")
+    try:
+        torch.zeros(1, device=settings.device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # AssertionError: torch was built without it
+        first = str(error).splitlines()[0]
+        raise UserError(f"device={settings.device} cannot be used ({first}); expected one that torch has here, such as cpu") from error

@@ -28,7 +28,7 @@ class Practice:
     inputs: tuple[str, ...] = ("latent", "proprioception")  # what the policy sees beside the goal
     capacity: int = 200_000  # replay size in rows (frames)
     pool_size: int = 2048  # goals drawn from the sampler each epoch for relabelling
-    refit_every: int = 0  # epochs between refits of the representation after the first fit; 0: fit once
+    refit_every: int = 0  # epochs between refits of the representation, to a dataset too by `offline_share`; 0: fit once
     refit_until: int = 1_000_000  # last epoch with a refit
     eval_every: int = 5  # epochs between evaluations on tuning goals; 0: never
     eval_episodes: int = 16  # tuning goals of each such evaluation, spread over all that the environment has
