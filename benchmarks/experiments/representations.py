@@ -17,7 +17,8 @@ ARMS = {
 }
 REPRESENTATION_FIGURES = ("success_rate", "probe:r2_puck", "probe:r2_hand", "probe:follows_puck", "probe:follows_hand", "fit_s")
 PUSH_DATA = ("env=push", "policy=noisy-scripted", "noise=0.5", "episodes=400")
-TABLE_DATA = ("env=multi_push", "policy=noisy-scripted", "noise=0.3", "random_share=0", "episodes=600")
+LOOKS = "env.randomise=[colours,light]"
+LOOKS_DATA = ("env=push", LOOKS, "policy=noisy-scripted", "noise=0.5", "episodes=1200")
 PLAIN_VAE = [  # as many latents as the context's, as many minibatches, and colour counts as much
     *("representation=vae", "representation.latent_dim=32", "representation.first_steps=15000"),
     *("representation.centre=true", "representation.colour_weight=3"),
@@ -25,9 +26,14 @@ PLAIN_VAE = [  # as many latents as the context's, as many minibatches, and colo
 ANALOGIES = {
     "gcb": [],
     "vae": ["representation=vae"],
+    "vae, feature points": ["representation=vae", *ARMS["vae, feature points"]],
     "contrastive": ["representation=contrastive", "representation.latent_dim=16"],
+    "augmentation alone": ["representation.latent_dim=16", *ARMS["augmentation alone"]],
+    "state (a bound)": ["representation=identity"],
 }
 PAIRS = [("gcb", arm, "success_rate") for arm in ARMS if arm != "gcb"]  # named after the runs: what the means let one ask
+ANALOGY_FIGURES = ("analogy:success_rate", "analogy:puck_distance_m", "success_rate")
+ANALOGY_PAIRS = [("gcb", arm, "analogy:success_rate") for arm in ANALOGIES if arm != "gcb"]
 DISTRACTED = "env.distractors=3"
 
 REPRESENTATIONS: dict[str, Experiment] = {
@@ -53,13 +59,13 @@ REPRESENTATIONS: dict[str, Experiment] = {
     ),
     "analogies": Experiment(
         "analogies",
-        "Goals shown by example in another scene, on a table with other things in every episode, by an agent that clones on latents: with "
-        "GCB's at least 15 points above the VAE's and contrastive ones.",
+        "Goals shown by example in another scene, where every episode has colours and light of its own, to an agent that clones on "
+        "latents: with GCB's at least 15 points above the VAE's and contrastive ones.",
         ANALOGIES,
         seeds=(1, 2, 3),
-        figures=("analogy:success_rate", "analogy:object_distance_m", "success_rate"),
-        pairs=[("gcb", arm, "analogy:success_rate") for arm in ANALOGIES if arm != "gcb"],
-        data=(*TABLE_DATA, "seed=101"),
+        figures=ANALOGY_FIGURES,
+        pairs=ANALOGY_PAIRS,
+        data=(*LOOKS_DATA, "seed=101"),
         analogies=True,
     ),
     "analogies_distracted": Experiment(
@@ -68,9 +74,9 @@ REPRESENTATIONS: dict[str, Experiment] = {
         "be the smallest.",
         {arm: [DISTRACTED, *overrides] for arm, overrides in ANALOGIES.items()},
         seeds=(1, 2, 3),
-        figures=("analogy:success_rate", "analogy:object_distance_m", "success_rate"),
-        pairs=[("gcb", arm, "analogy:success_rate") for arm in ANALOGIES if arm != "gcb"],
-        data=(*TABLE_DATA, DISTRACTED, "seed=101"),
+        figures=ANALOGY_FIGURES,
+        pairs=ANALOGY_PAIRS,
+        data=(*LOOKS_DATA, DISTRACTED, "seed=101"),
         analogies=True,
     ),
     "cc_rig": Experiment(
