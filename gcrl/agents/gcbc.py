@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from gcrl.agents.api import Batch, Metrics
 from gcrl.agents.base import GaussianAgent
+from gcrl.agents.grids import GridActor, grid_of
 from gcrl.agents.losses import clone_loss, finite_check
 from gcrl.agents.networks import OfflineActor
 from gcrl.agents.targets import Polyak, frozen_copy
@@ -21,8 +22,9 @@ class GCBC(GaussianAgent):
     Rewards play no part. hidden: widths of the layers.
     exploration: as in `GaussianAgent`. average: how much of the weights that act is kept at an update, the rest being those that learn: a
     policy of averaged weights is better at one skill and worse at another by less from one moment of its training to the next (Polyak &
-    Juditsky 1992); 0: those that learn act. Raises `UserError` for an action space that is not a bounded Box and for
-    hyperparameters out of range.
+    Juditsky 1992); 0: those that learn act. grid: (rows, columns, entries of a cell) of latents that are grids, in which `GridPoints`
+    finds things by `maps` maps; (): latents are vectors like others. Raises `UserError` for an action space that is not a bounded Box, for
+    latents that are no such grids and for hyperparameters out of range.
     """
 
     actor: OfflineActor
@@ -42,10 +44,16 @@ class GCBC(GaussianAgent):
         lr: float = 3e-4,
         exploration: float = 1.0,
         average: float = 0.0,
+        grid: Sequence[int] = (),
+        maps: int = 32,
     ) -> None:
         shared: dict[str, Any] = {"seed": seed, "device": device, "hidden": hidden, "batch_size": batch_size, "lr": lr}
-        super().__init__(input_dim, goal_dim, action_space, exploration=exploration, average=average, **shared)
-        self.actor = OfflineActor(self.dim, self.range.dim, self.hidden, self.weights).to(device)
+        super().__init__(input_dim, goal_dim, action_space, exploration=exploration, average=average, maps=maps, **shared)
+        sizes = grid_of(self.name, grid, input_dim, goal_dim)
+        self.latent_first = bool(sizes)
+        shape = (self.range.dim, self.hidden, self.weights)
+        actor = GridActor(sizes, input_dim - goal_dim, maps, *shape) if sizes else OfflineActor(self.dim, *shape)
+        self.actor = actor.to(device)
         self.averaged = frozen_copy(self.actor) if average else None
         self.slow = Polyak(1 - average, *([(self.averaged, self.actor)] if self.averaged else []))
         averaged = {"averaged": self.averaged} if self.averaged else {}
