@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -217,9 +218,12 @@ class ForeignEnv(gymnasium.Env[dict[str, Any], Any]):
         try:
             # -1: no time limit inside; the clock is ours, so that it can be saved and the horizon overridden.
             with descriptors_silenced(1):  # PyBullet prints its arguments, in the midst of output that programs read
-                return gymnasium.make(self.env_id, max_episode_steps=-1, disable_env_checker=True, **drawing, **self._kwargs)
+                env = gymnasium.make(self.env_id, max_episode_steps=-1, disable_env_checker=True, **drawing, **self._kwargs)
         except (gymnasium.error.Error, TypeError) as error:
             raise UserError(f"{self.env_id} cannot be built: {first_line(error)}") from error
+        if model := getattr(env.unwrapped, "tmp_xml_file_path", None):  # which a maze writes, reads once and leaves behind
+            Path(model).unlink(missing_ok=True)
+        return env
 
     def _goal_env(self) -> Any:
         return self._inner.unwrapped

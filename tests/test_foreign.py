@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -227,6 +229,14 @@ def test_malformed_use_is_said_in_one_line() -> None:
     maze.reset(seed=0)
     with pytest.raises(UserError, match="belongs to PointMaze_UMaze-v3"):
         reach.set_state(maze.get_state())
+
+
+def test_a_maze_leaves_no_files_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    maze = envs.make("PointMaze_UMaze-v3")
+    maze.sample_goals(2, np.random.default_rng(0))  # by a copy
+    maze.close()
+    assert not list(tmp_path.iterdir())
 
 
 _DRAW = """
