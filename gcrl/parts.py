@@ -52,8 +52,7 @@ def build_policy(settings: Settings, env: TaskEnv) -> Policy:
     )
     if getattr(agent, "latent_first", False) and inputs[0] != "latent":
         raise UserError(
-            f"agent {type(agent).__name__} was given practice.inputs=[{', '.join(inputs)}]; expected latent first, which it looks at as a "
-            "picture or grid"
+            f"agent {type(agent).__name__} was given practice.inputs=[{', '.join(inputs)}]; expected its picture or grid, latent, first"
         )
     planner: SubgoalPlanner = build(settings.planner, SubgoalPlanner, "planner", goal_space=goal_space, seed=settings.seed)
     asks_agent = any(getattr(planner, name, False) for name in ("plans_by_value", "plans_by_agent"))

@@ -92,5 +92,5 @@ def test_latents_that_are_no_such_grid_are_refused(grid) -> None:
 
 def test_inputs_begin_with_the_grid(tmp_path: Path) -> None:
     turned = ["agent=gcbc", "relabel=future", "representation=vqvae", "agent.grid=[4,4,5]", "env.image_size=16"]
-    with pytest.raises(UserError, match=r"expected latent first, which it looks at"):
+    with pytest.raises(UserError, match=r"expected its picture or grid, latent, first"):
         Practice(settings([*DOOR, *turned, "practice.inputs=[proprioception,latent]"], tmp_path / "run"))
