@@ -100,7 +100,7 @@ class Learner:
     def frames(self) -> Experience:
         """What the representation is fitted to: experience, and as much of the dataset as minibatches have of it once there is both."""
         share = self.settings.offline_share
-        return Joined(self.offline, self.replay, share) if self.offline and self.replay.size and share else self.experience
+        return Joined(self.offline, self.replay, share) if self.offline is not None and self.replay.size and share else self.experience
 
     def batches_of(self, replay: Replay, offline: Replay | None, generator: np.random.Generator) -> Batches:
         """Return what draws the agent's minibatches from these."""
@@ -219,8 +219,9 @@ class Learner:
 
     def fit_representation(self) -> dict[str, float]:
         """Fit or refit the representation and return its metrics; `reencode` must follow."""
+        frames = self.frames
         with raised_by(f"representation {type(self.representation).__name__}"), flushed():
-            metrics = self.representation.fit(self.frames, self.draw_rows(self.frames), self.generator, first=self.fits == 0)
+            metrics = self.representation.fit(frames, self.draw_rows(frames), self.generator, first=self.fits == 0)
         self.fits += 1
         self.fitted = True
         return metrics

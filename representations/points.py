@@ -28,13 +28,23 @@ class PointEncoder(nn.Module):
         )
         self.sharpness = nn.Parameter(torch.ones(POINTS, 1))
         rows, columns = self.layers(torch.zeros(1, channels, height, width)).shape[-2:]
-        places = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, columns), indexing="ij")
         self.places: torch.Tensor
-        self.register_buffer("places", torch.stack(places, -1).reshape(-1, 2), persistent=False)
+        self.register_buffer("places", cells(rows, columns), persistent=False)
         self.head = nn.Linear(2 * POINTS, 2 * latent_dim)
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         maps = self.layers(pictures).flatten(2) * self.sharpness
-        means, log_variances = self.head((maps.softmax(-1) @ self.places).flatten(1)).chunk(2, dim=1)
+        means, log_variances = self.head(mean_places(maps, self.places)).chunk(2, dim=1)
         # far outside, a variance under- or overflows float32 and the loss turns into NaN
         return SPREAD * means, log_variances.clamp(-20.0, 5.0)
+
+
+def cells(rows: int, columns: int) -> torch.Tensor:
+    """Return (rows · columns, 2) where the cells of a map lie, each axis from -1 to 1."""
+    places = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, columns), indexing="ij")
+    return torch.stack(places, -1).reshape(-1, 2)
+
+
+def mean_places(maps: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Return (n, 2m) the mean places of the softmax of each of the maps (n, m, cells), by where their cells lie (cells, 2)."""
+    return (maps.softmax(-1) @ places).flatten(1)

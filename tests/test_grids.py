@@ -28,7 +28,7 @@ def pictures(places: np.ndarray) -> np.ndarray:
 
 
 def batch(here: np.ndarray, there: np.ndarray):
-    """Return what carries the thing from one place to the other, in steps of a fifth of the way that there is at most."""
+    """Return a batch whose actions (n, 2) are the way from one place (n, 2) to the other, in sides of the grid."""
     n = len(here)
     inputs = np.c_[pictures(here), np.zeros((n, 1))]
     return tensors(inputs, (there - here) / SIDE, np.zeros(n), inputs, np.zeros(n), pictures(there))

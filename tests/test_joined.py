@@ -24,8 +24,7 @@ def two(recorded, practised, share, pictures=False):
     """Return a replay of each and both joined; the practised episodes' numbers begin at 50."""
     parts = replay(60, pictures), replay(60, pictures)
     for part, lengths, first in zip(parts, (recorded, practised), (0, 50), strict=True):
-        if lengths:
-            part.add(episodes(first, lengths, pictures))
+        part.add(episodes(first, lengths, pictures))
     return *parts, Joined(*parts, share)
 
 
@@ -54,7 +53,7 @@ def test_no_run_of_frames_goes_from_one_to_the_other(recorded, practised, seed):
     rows = windows.starts(both.sample_rows(100, generator))
     later = windows.later(rows, 1e12, generator)
     assert ((rows < dataset.ring.capacity) == (later < dataset.ring.capacity)).all()
-    number = lambda at: both.read("achieved_goal", at)[:, 0] // 1  # noqa: E731
+    number = lambda at: both.read("achieved_goal", at)[:, 0]  # noqa: E731
     assert (number(rows) == number(later)).all(), "a later frame is of the same episode"
 
 

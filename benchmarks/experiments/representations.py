@@ -17,8 +17,7 @@ ARMS = {
 }
 REPRESENTATION_FIGURES = ("success_rate", "probe:r2_puck", "probe:r2_hand", "probe:follows_puck", "probe:follows_hand", "fit_s")
 PUSH_DATA = ("env=push", "policy=noisy-scripted", "noise=0.5", "episodes=400")
-LOOKS = "env.randomise=[colours,light]"
-LOOKS_DATA = ("env=push", LOOKS, "policy=noisy-scripted", "noise=0.5", "episodes=1200")
+LOOKS_DATA = ("env=push", "env.randomise=[colours,light]", "policy=noisy-scripted", "noise=0.5", "episodes=1200")
 PLAIN_VAE = [  # as many latents as the context's, as many minibatches, and colour counts as much
     *("representation=vae", "representation.latent_dim=32", "representation.first_steps=15000"),
     *("representation.centre=true", "representation.colour_weight=3"),
@@ -32,7 +31,7 @@ ANALOGIES = {
     "state (a bound)": ["representation=identity"],
 }
 PAIRS = [("gcb", arm, "success_rate") for arm in ARMS if arm != "gcb"]  # named after the runs: what the means let one ask
-LEARNT = ("gcb", "vae", "vae, feature points", "contrastive")
+COMPARED = ("gcb", "vae", "vae, feature points", "contrastive")
 ANALOGY_FIGURES = ("analogy:success_rate", "analogy:puck_distance_m", "success_rate")
 ANALOGY_PAIRS = [("gcb", arm, "analogy:success_rate") for arm in ANALOGIES if arm != "gcb"]
 DISTRACTED = "env.distractors=3"
@@ -73,10 +72,10 @@ REPRESENTATIONS: dict[str, Experiment] = {
         "analogies",
         "The same with three tiles that glide over the table, in the data and in what the agent meets; GCB's drop from `analogies` is to "
         "be the smallest.",
-        {arm: [DISTRACTED, *ANALOGIES[arm]] for arm in LEARNT},
+        {arm: [DISTRACTED, *ANALOGIES[arm]] for arm in COMPARED},
         seeds=(1, 2, 3),
         figures=ANALOGY_FIGURES,
-        pairs=[pair for pair in ANALOGY_PAIRS if pair[1] in LEARNT],
+        pairs=[pair for pair in ANALOGY_PAIRS if pair[1] in COMPARED],
         data=(*LOOKS_DATA, DISTRACTED, "seed=101"),
         analogies=True,
     ),

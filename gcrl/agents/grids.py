@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from envs.errors import UserError
 from gcrl.agents.networks import OfflineActor
+from representations.points import cells, mean_places
 
 
 class GridPoints(nn.Module):
@@ -31,16 +32,14 @@ class GridPoints(nn.Module):
             for parameter in layer.parameters():
                 nn.init.uniform_(parameter, -bound, bound, generator=generator)
         self.sharpness = nn.Parameter(torch.ones(maps, 1))
-        places = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, columns), indexing="ij")
         self.places: Tensor
-        self.register_buffer("places", torch.stack(places, -1).reshape(-1, 2), persistent=False)
+        self.register_buffer("places", cells(rows, columns), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         here, there = x[:, : self.size], x[:, -self.size :]
         both = torch.cat([one.reshape(-1, *self.grid) for one in (here, there)], -1)
         maps = self.layers(both.permute(0, 3, 1, 2)).flatten(2) * self.sharpness
-        places = maps.softmax(-1) @ self.places
-        return torch.cat([places.flatten(1), maps.amax(-1).tanh(), x[:, self.size : -self.size]], -1)
+        return torch.cat([mean_places(maps, self.places), maps.amax(-1).tanh(), x[:, self.size : -self.size]], -1)
 
 
 class GridActor(OfflineActor):
