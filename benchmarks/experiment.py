@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Experiment:
-    """One claim: `arms` are overrides on top of `preset`; all arms run with the same seeds and the same budget.
+    """One claim: `arms` are overrides on top of `preset`; all arms run with the same seeds and the same budget. ``init_from=ARM`` among
+    them is the run of an arm before it, of the same seed.
 
     figures: what is tabulated, in order: a name of evaluation.json or of what `benchmarks.learn.measure` adds, or ``GROUP:NAME`` for one of
     a group there (``visited:coverage``, ``offline:success_rate``).

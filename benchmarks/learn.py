@@ -135,7 +135,8 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
         return save(target, {**json.loads(source.read_text()), "experiment": name, "arm": arm}) if source.exists() else line
     folder = keep / name / f"{arm}_seed{seed}"
     try:
-        overrides = [f"experiment={experiment.preset}", *dataset(name, keep), *experiment.arms[arm], f"seed={seed}"]
+        own = [begun(text, name, seed, keep) for text in experiment.arms[arm]]
+        overrides = [f"experiment={experiment.preset}", *dataset(name, keep), *own, f"seed={seed}"]
         sets = goal_sets(name, keep)
         if sets and not any(text.startswith("goal_sampler=") for text in overrides):
             overrides.append(f"goal_sampler.files=[{','.join(map(str, sets.values()))}]")
@@ -162,6 +163,17 @@ def practise(name: str, arm: str, seed: int, jobs: int, keep: Path) -> str:
         reached = {one: evaluate_run(folder, goals=path)["success_rate"] for one, path in sets.items()}
         result["sets"] = {**reached, "success_rate": sum(reached.values()) / len(reached)}
     return save(target, result)
+
+
+def begun(override: str, name: str, seed: int, keep: Path) -> str:
+    """Return an arm's override; ``init_from=ARM`` with the run folder of that arm and seed. Raises RuntimeError where it is not there."""
+    start = override.removeprefix("init_from=")
+    if start == override:
+        return override
+    folder = keep / name / f"{start}_seed{seed}"
+    if not (folder / "evaluation.json").exists():
+        raise RuntimeError(f"{folder} has not ended; it is made by practising '{start}', which needs its result to be away")
+    return f"init_from={folder}"
 
 
 def replan(name: str, arm: str, seed: int, keep: Path) -> str:

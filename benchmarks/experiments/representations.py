@@ -26,6 +26,9 @@ ANALOGIES = {
     "gcb": [],
     "vae": ["representation=vae"],
     "vae, feature points": ["representation=vae", *ARMS["vae, feature points"]],
+    # as many latents as GCB and contrastive have
+    "vae, 16 latents": ["representation=vae", "representation.latent_dim=16"],
+    "vae, feature points, 16 latents": ["representation=vae", "representation.latent_dim=16", *ARMS["vae, feature points"]],
     "contrastive": ["representation=contrastive", "representation.latent_dim=16"],
     "augmentation alone": ["representation.latent_dim=16", *ARMS["augmentation alone"]],
     "state (a bound)": ["representation=identity"],
