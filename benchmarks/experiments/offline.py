@@ -49,7 +49,7 @@ PRACTISED: dict[str, Any] = {
 }
 UNFILMED, MOVED = "practice.film_goals=0", "practice.keep_agent=false"
 # Planners of other time scales for the policies of "planned": their one update is too small to move them.
-REFITTED = ["init_from=planned", "offline_updates=1", "agent.lr=1e-9", UNFILMED]
+REFITTED = ["init_from=planned", "offline_updates=1", "agent.lr=1e-8", UNFILMED]
 TERMS = {
     **{f"{count} subgoal{'s' * (count > 1)}": [f"planner.subgoals={count}"] for count in (1, 2, 8)},
     "without doubt": ["planner.doubt_weight=0"],
