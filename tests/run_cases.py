@@ -40,6 +40,7 @@ DOOR = [
     "experiment=door",
     "env.image_size=48",
     "env.horizon=10",
+    "representation.latent_dim=4",
     "representation.first_steps=20",
     "representation.refit_steps=10",
     "representation.batch_size=32",

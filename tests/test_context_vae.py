@@ -75,7 +75,7 @@ def test_goals_for_a_scene_show_what_is_there_and_others_do_not(fitted: ContextV
     here = hue_of(fitted.decode(fitted.in_scene(anywhere, latents)))
     assert (here == hues).mean() > 0.9
     assert (hue_of(fitted.decode(anywhere)) == hues).mean() < 0.5
-    plain = VAE(SPACE, seed=1, latent_dim=5, first_steps=400)
+    plain = VAE(SPACE, seed=1, latent_dim=5, first_steps=250)
     plain.fit(world[0], draw_from(world[0]), np.random.default_rng(1), first=True)
     assert (hue_of(plain.decode(plain.prior(150, rng))) == hues).mean() < 0.5
 
@@ -141,6 +141,7 @@ def test_numbers_below_one_are_refused(argument: str) -> None:
 
 OVERRIDES = [text for text in DOOR if not text.startswith(("goal_sampler.", "representation."))]
 OVERRIDES += ["representation=context_vae", "representation.first_steps=20", "representation.refit_steps=5", "goal_sampler=prior"]
+OVERRIDES += ["representation.batch_size=16", "representation.z_dim=2", "representation.scene_dim=4"]
 
 
 def test_rollouts_and_relabelling_put_imagined_goals_into_the_scene(tmp_path: Path) -> None:

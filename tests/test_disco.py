@@ -130,10 +130,13 @@ def test_goals_that_are_made_lie_within_the_bounds(rollout: str, tmp_path: Path)
         ("where={puck_z_m: [0, 1]}", "unknown factor in where 'puck_z_m' (did you mean 'puck_y_m'?)"),
         ("where={puck_y_m: 0.1}", "where.puck_y_m=0.1; expected [low, high]"),
         ("where={puck_y_m: [0.1, 0.0]}", "where.puck_y_m=[0.1, 0.0]; expected [low, high]"),
-        ("where={puck_y_m: [3, 4]}", "none of 2000 goals that gcrl/Push-v0 drew has puck_y_m from 3 to 4"),
+        ("where={puck_y_m: [3, 4]}", "none of 50 goals that gcrl/Push-v0 drew has puck_y_m from 3 to 4"),
     ],
 )
-def test_bounds_that_cannot_be_met_are_named(argument: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bounds_that_cannot_be_met_are_named(
+    argument: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gcrl.goals.reach.DRAWS", 50)
     assert command("goals", "env=push", "env.image_size=0", "n=2", "rollout=false", argument, f"out={tmp_path / 'x.h5'}") == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "x.h5").exists()
@@ -232,7 +235,10 @@ def test_goals_that_a_dataset_knows_are_points(left: Path, played: Path, tmp_pat
     run.close()
 
 
-def test_what_exists_outlives_a_command_that_fails(played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_exists_outlives_a_command_that_fails(
+    played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gcrl.goals.reach.DRAWS", 50)
     copy = tmp_path / "data.h5"
     copy.write_bytes(played.read_bytes())
     assert command("goals", f"dataset={copy}", "n=5", f"out={copy}", "overwrite=true") == 2

@@ -33,7 +33,7 @@ def walks(episodes: int, seed: int) -> Frames:
 
 def unfitted(**arguments: object) -> Lossy:
     space = spaces.Dict({"achieved_goal": spaces.Box(-9, 9, (2 + BACKGROUND,), np.float32)})
-    sizes = {"hidden": [64, 64], "latent_dim": 8, "first_steps": 1500, "kl_weight": 0.03, "discount": 0.9, "lr": 1e-3}
+    sizes = {"hidden": [64, 64], "latent_dim": 8, "first_steps": 800, "kl_weight": 0.03, "discount": 0.9, "lr": 1e-3}
     return Lossy(space, key="achieved_goal", **sizes | arguments)  # type: ignore[arg-type]
 
 

@@ -343,6 +343,7 @@ def test_a_run_whose_planner_finds_ways_is_not_warned_of_what_it_could_not_know_
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = ["planner=ptp", "planner.scales=[1]", "planner.subgoals=2", "planner.first_steps=200", "planner.candidates=64"]
+    small += ["planner.refit_steps=100", "practice.epochs=4"]
     practice = Practice(settings([*BITFLIP, "practice.inputs=[latent]", *small], tmp_path / "run"))
     practice.run()
     assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["plan_direct"] <= 0.5

@@ -199,23 +199,33 @@ RUN = [
 ]
 
 
-def practise(folder: Path, *more: str) -> Practice:
-    run = Practice(load_settings([*RUN, f"env.goals={folder}/goals.npz", f"run_dir={folder}/run", *more]))
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Goals recorded by the robot that practises here."""
+    path = tmp_path_factory.mktemp("recorded") / "goals.npz"
+    env = Recorded(image_size=48, horizon=10, goals=str(path))
+    env.fixed_goals("test")
+    env.close()
+    return path
+
+
+def practise(folder: Path, goals: Path, *more: str) -> Practice:
+    run = Practice(load_settings([*RUN, f"env.goals={goals}", f"run_dir={folder}/run", *more]))
     run.run()
     return run
 
 
 @pytest.mark.parametrize("reset_every", [1, 0])
-def test_practice_needs_no_more_than_a_robot_has(tmp_path: Path, reset_every: int) -> None:
-    run = practise(tmp_path, f"practice.reset_every={reset_every}")
+def test_practice_needs_no_more_than_a_robot_has(tmp_path: Path, recorded: Path, reset_every: int) -> None:
+    run = practise(tmp_path, recorded, f"practice.reset_every={reset_every}")
     found = json.loads((run.folder / "evaluation.json").read_text())
     assert found["finished"] is True
     assert found["episodes"] == 4
     assert (run.folder / "report.html").exists()
 
 
-def test_a_run_that_stops_at_an_abort_is_resumed_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = practise(tmp_path, "env.presses=[8]")
+def test_a_run_that_stops_at_an_abort_is_resumed_to_its_end(tmp_path: Path, recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = practise(tmp_path, recorded, "env.presses=[8]")
     assert run.epoch == 1
     rows = read_metrics(run.folder)
     assert rows[-1]["collector/aborts"] == 1
@@ -228,8 +238,8 @@ def test_a_run_that_stops_at_an_abort_is_resumed_to_its_end(tmp_path: Path, caps
     assert len(read_metrics(run.folder)) == 2
 
 
-def test_a_run_that_continues_keeps_the_shortened_episode(tmp_path: Path) -> None:
-    run = practise(tmp_path, "env.presses=[8]", "practice.on_abort=continue")
+def test_a_run_that_continues_keeps_the_shortened_episode(tmp_path: Path, recorded: Path) -> None:
+    run = practise(tmp_path, recorded, "env.presses=[8]", "practice.on_abort=continue")
     rows = read_metrics(run.folder)
     assert sum(row["collector/aborts"] for row in rows) == 1
     assert rows[-1]["episodes"] == 16
@@ -241,6 +251,6 @@ def test_a_run_that_continues_keeps_the_shortened_episode(tmp_path: Path) -> Non
     ("override", "words"),
     [("practice.simulators=2", "expected practice.simulators=1"), ("practice.on_abort=halt", "unknown practice.on_abort 'halt'")],
 )
-def test_a_schedule_that_does_not_fit_one_robot_is_refused(tmp_path: Path, override: str, words: str) -> None:
+def test_a_schedule_that_does_not_fit_one_robot_is_refused(tmp_path: Path, recorded: Path, override: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        practise(tmp_path, override)
+        practise(tmp_path, recorded, override)
