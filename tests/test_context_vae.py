@@ -24,7 +24,7 @@ from representations.context_vae import ContextVAE
 from representations.vae import VAE
 from representations.windows import Windows
 
-SIZE, EPISODES, STEPS = 32, 90, 9
+SIZE, EPISODES, STEPS = 24, 90, 9
 HUES = np.array([[210, 40, 40], [40, 170, 60], [50, 80, 220]], np.uint8)
 SPACE = spaces.Dict({"image": spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)})
 
@@ -62,7 +62,7 @@ def world() -> tuple[Memory, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def fitted(world: tuple[Memory, np.ndarray]) -> ContextVAE:
-    vae = ContextVAE(SPACE, seed=1, z_dim=2, scene_dim=3, first_steps=1000)
+    vae = ContextVAE(SPACE, seed=1, z_dim=2, scene_dim=3, first_steps=800)
     vae.fit(world[0], draw_from(world[0]), np.random.default_rng(1), first=True)
     return vae
 
