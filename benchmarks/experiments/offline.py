@@ -36,9 +36,10 @@ PLAIN = [
     *("agent.average=0", "agent.exploration=1", "planner.candidates=8192", "planner.iterations=25", "planner.refit_steps=300"),
     *("planner.rest=false", "planner.attempt_weight=0", "practice.updates_per_epoch=10000", "reward=environment"),
 ]
+COUNTS = {f"{count} subgoal{'s' * (count > 1)}": [f"planner.subgoals={count}"] for count in (1, 2, 8)}
 ABLATED = {
     "without attempts": ("practised", ["planner.attempt_weight=0"]),
-    **{f"{count} subgoal{'s' * (count > 1)}": ("practised", [f"planner.subgoals={count}"]) for count in (1, 2, 8)},
+    **{arm: ("practised", plan) for arm, plan in COUNTS.items()},
     "flat": ("practised", ["planner=none"]),
 }
 PRACTISED: dict[str, Any] = {
@@ -51,8 +52,8 @@ UNFILMED, MOVED = "practice.film_goals=0", "practice.keep_agent=false"
 # Planners of other time scales for the policies of "planned": their one update is too small to move them.
 REFITTED = ["init_from=planned", "offline_updates=1", "agent.lr=1e-8", UNFILMED]
 SCALED = {"scales 60 and 30, 8 subgoals": [*REFITTED, "planner.scales=[60,30]", "planner.subgoals=8"]}
-TERMS = {
-    **{f"{count} subgoal{'s' * (count > 1)}": [f"planner.subgoals={count}"] for count in (1, 2, 8)},
+PLANS = {
+    **COUNTS,
     "the end alone": ["planner.doubt_weight=0", "planner.cost.code_weight=0", "planner.cost.way_weight=0"],
     "flat": ["planner=none"],
 }
@@ -171,9 +172,9 @@ OFFLINE: dict[str, Experiment] = {
         {"planned": [UNFILMED], **SCALED},
         seeds=(21, 22, 23, 24, 25),
         figures=("success_rate", "by_task:task_a", "by_task:task_b", "by_task:task_c", "worst_distance_m"),
-        pairs=[("planned", arm, "success_rate") for arm in (*SCALED, *TERMS)],
+        pairs=[("planned", arm, "success_rate") for arm in (*SCALED, *PLANS)],
         data=SKILLS,
-        replanned={arm: ("planned", planner) for arm, planner in TERMS.items()},
+        replanned={arm: ("planned", planner) for arm, planner in PLANS.items()},
     ),
     "ogbench_pointmaze": Experiment(
         "ogbench_pointmaze",
